@@ -1,0 +1,79 @@
+"""Train language models against rewards that can be checked.
+
+Importing this package loads no torch: writing and testing a verifier needs none of it. `train`,
+`load_policy` and `Policy` load the training stack when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lydite.contracts import Family, Format, reward
+from lydite.errors import LyditeError
+from lydite.hookspecs import hookimpl
+from lydite.types import (
+    Completion,
+    Evidence,
+    FormatError,
+    Group,
+    Message,
+    Parsed,
+    RunInfo,
+    RunResult,
+    Sample,
+    Status,
+    StepReport,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from lydite.api import load_policy, train
+    from lydite.config import RunConfig
+    from lydite.policy import Policy
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Completion",
+    "Evidence",
+    "Family",
+    "Format",
+    "FormatError",
+    "Group",
+    "LyditeError",
+    "Message",
+    "Parsed",
+    "Policy",
+    "RunConfig",
+    "RunInfo",
+    "RunResult",
+    "Sample",
+    "Status",
+    "StepReport",
+    "Verdict",
+    "hookimpl",
+    "load_policy",
+    "reward",
+    "train",
+]
+
+_LAZY = {
+    "train": "lydite.api",
+    "load_policy": "lydite.api",
+    "Policy": "lydite.policy",
+    "RunConfig": "lydite.config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        from lydite.suggest import did_you_mean
+
+        raise AttributeError(f"lydite has no attribute {name!r}{did_you_mean(name, __all__)}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

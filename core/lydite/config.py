@@ -1,0 +1,337 @@
+"""What a run is asked to do: frozen, checked, and complete without any other file.
+
+Names and meanings follow TRL's `GRPOConfig` where the meaning is the same. A field's docstring is its
+entry in the configuration reference, which is generated from this file.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """A table of the configuration. Unknown keys are errors; values do not change once read."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=(), strict=False
+    )
+
+
+class ModelConfig(Section):
+    """The base model and how it is held in memory."""
+
+    path: str
+    """A folder, a hub name, or `package:NAME` for a model that an installed Python package carries."""
+    gguf_file: str | None = None
+    """The file to read when the folder holds GGUF weights; found by itself where there is just one."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    """Type of the weights that are not quantised, and of the computation."""
+    quantization: Literal["none", "nf4"] = "none"
+    """`nf4`: the frozen base in 4 bit, double-quantised (QLoRA), through bitsandbytes."""
+    keep_16bit: tuple[str, ...] = ()
+    """Layers that stay in 16 bit under `nf4`: names or parts of names, such as `layers.0.` or `down_proj`."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: CUDA where there is one."""
+    chat_template: str | None = None
+    """A Jinja template that replaces the tokenizer's."""
+
+
+class LoraConfig(Section):
+    """The adapter that is trained."""
+
+    enabled: bool = True
+    """`false` trains every weight of the model instead."""
+    r: int = Field(16, ge=1)
+    """Rank."""
+    alpha: int = Field(32, ge=1)
+    """Scale: the adapter's product is multiplied by alpha / r."""
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    """Dropout on the adapter's input, while training."""
+    target_modules: tuple[str, ...] = ()
+    """Names of the linear layers; empty: what the model's family says, or every linear layer."""
+
+
+class FormatConfig(Section):
+    """How an answer is written."""
+
+    use: str = "plain"
+    """Name of a format that a plugin offers."""
+    options: dict[str, Any] = {}
+    """Options of that format."""
+    instruct: bool = True
+    """Puts the format's instructions in front of each prompt, as the system message or its first paragraph."""
+
+
+class DataConfig(Section):
+    """Where the samples come from."""
+
+    use: str
+    """Name of a data set that a plugin offers, such as `jsonl` or `arithmetic`."""
+    options: dict[str, Any] = {}
+    """Options of that data set: path, split, column mapping, ..."""
+    system: str | None = None
+    """A system message for every prompt."""
+    limit: int | None = Field(None, ge=1)
+    """At most this many samples."""
+    shuffle: bool = True
+    """A new order each epoch, from the run's seed."""
+    max_prompt_length: int = Field(1024, ge=1)
+    """In tokens. Longer prompts are listed and left out, never cut."""
+    check_reference: Literal["skip", "error", "off"] = "skip"
+    """What to do with a sample whose own reference fails the reward that judges correctness."""
+
+
+class RewardConfig(Section):
+    """One named reward of the stack."""
+
+    use: str
+    """Name of a reward that a plugin offers."""
+    options: dict[str, Any] = {}
+    """Options of that reward: its keyword-only parameters."""
+    weight: float = 1.0
+    """Its share of the total. Weights are never renormalised."""
+    weight_to: float | None = None
+    """The weight that a schedule ends at; None: the weight stays."""
+    schedule_steps: int = Field(0, ge=0)
+    """Steps over which the weight moves in a straight line from `weight` to `weight_to`."""
+    gate: bool = False
+    """A completion that this reward does not pass gets `gate_score` as its total, whatever else it earned."""
+    gate_score: float = 0.0
+    """The total of a completion that a gate stops."""
+    pass_at: float = 0.5
+    """The score from which a verdict counts as passed, where the verifier does not say so itself."""
+    clip: tuple[float, float] | None = None
+    """Cuts the score to this range."""
+    rescale: tuple[float, float] | None = None
+    """Maps the reward's declared range onto this one, before clipping."""
+    only_if: str | None = None
+    """Name of another reward of this stack; this one counts as 0 where that one did not pass."""
+    fallback_for: str | None = None
+    """Name of another reward; this one is asked only about what that one did not pass (a cascade)."""
+    fallback_share: float = Field(1.0, gt=0.0, le=1.0)
+    """At most this share of a step's completions goes to the fallback."""
+    judge: str | None = None
+    """Name of a judge, for rewards that ask for one."""
+    judge_options: dict[str, Any] = {}
+    """Options of that judge."""
+    timeout: float | None = Field(None, gt=0.0)
+    """Seconds for one completion; None: what the reward declares."""
+    range: tuple[float, float] | None = None
+    """Lowest and highest score, for a reward that declares none."""
+
+
+class LengthConfig(Section):
+    """Shaping by length, in tokens; paid only to completions that pass `only_if`."""
+
+    kind: Literal["soft_overlong", "cosine", "target"]
+    """soft_overlong: DAPO's penalty near the limit. cosine: short right answers earn more. target: closeness to a length."""
+    only_if: str
+    """Name of the reward that must have passed."""
+    weight: float = 1.0
+    """Its share of the total."""
+    max_length: int = Field(ge=1)
+    """The length, in tokens, at which the shaping is at its end; longer completions get the same."""
+    cache: int = Field(0, ge=0)
+    """soft_overlong: tokens before `max_length` over which the penalty grows."""
+    target: int = Field(0, ge=0)
+    """target: the length that earns most."""
+
+
+class StackConfig(Section):
+    """How the rewards become one number, and what happens when they fail."""
+
+    aggregate: Literal["sum_then_normalize", "normalize_then_sum"] = "sum_then_normalize"
+    """normalize_then_sum is GDPO: each reward is normalised in its group before the weighted sum."""
+    max_error_share: float = Field(0.05, ge=0.0, le=1.0)
+    """The run stops when more than this share of a reward's verdicts are errors over the window."""
+    error_window: int = Field(200, ge=1)
+    """Verdicts of one reward that the share is taken over."""
+    workers: int = Field(2, ge=1)
+    """Worker processes."""
+    memory_mb: int = Field(2048, ge=64)
+    """Address space that a worker may take beyond what it starts with."""
+    cpu_seconds: int = Field(60, ge=1)
+    """CPU time that one call in a worker may take; the deadline usually comes first."""
+    recycle_after: int = Field(1000, ge=1)
+    """Calls after which a worker is replaced."""
+    cache_size: int = Field(10_000, ge=0)
+    """Verdicts that are kept, so that equal completions are judged once."""
+
+
+class EvalConfig(Section):
+    """The held-out evaluation: greedy answers, judged apart from the training stack."""
+
+    reward: RewardConfig
+    """The reward that judges it. It has no part in training."""
+    metric: str = "accuracy"
+    """What the mean score is called."""
+    n: int = Field(128, ge=1)
+    """How many held-out samples are asked."""
+    every: int = Field(10, ge=1)
+    """Steps between evaluations; there is always one before the first step and one after the last."""
+    data: DataConfig | None = None
+    """Held-out data of its own; None: `n` samples are set aside from the training data and never trained on."""
+    max_completion_length: int | None = Field(None, ge=1)
+    """In tokens; None: as in training."""
+    early_stop_patience: int | None = Field(None, ge=1)
+    """Stops the run after this many evaluations without a better one."""
+
+
+class TrainConfig(Section):
+    """The optimisation. TRL's names."""
+
+    max_steps: int = Field(100, ge=1)
+    """Steps; one step samples once and then makes all its updates."""
+    num_generations: int = Field(8, ge=2)
+    """Completions of one prompt (G)."""
+    per_device_train_batch_size: int = Field(8, ge=1)
+    """Completions in one forward pass."""
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    """Forward passes that make one update."""
+    steps_per_generation: int | None = Field(None, ge=1)
+    """Forward passes that one sampling feeds (B = this * per_device_train_batch_size); None: as gradient_accumulation_steps."""
+    num_iterations: int = Field(1, ge=1)
+    """Times that each sampling is trained on (mu in the GRPO paper)."""
+    max_completion_length: int = Field(256, ge=1)
+    """In tokens (T)."""
+    temperature: float = Field(1.0, gt=0.0)
+    """Of sampling, and of the log-probabilities that are trained."""
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    """Samples from the smallest set of tokens with this much probability."""
+    top_k: int = Field(0, ge=0)
+    """Samples from this many most likely tokens; 0: from all."""
+    min_p: float | None = Field(None, ge=0.0, le=1.0)
+    """Leaves out tokens less likely than this share of the likeliest."""
+    learning_rate: float = Field(1e-5, gt=0.0)
+    """At its height. Ten times TRL's default, which is meant for full fine-tuning."""
+    lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after the warm-up."""
+    warmup_steps: int = Field(0, ge=0)
+    """Updates over which the learning rate rises from 0."""
+    optim: Literal["adamw", "adamw_8bit"] = "adamw"
+    """adamw_8bit keeps the optimiser's state in 8 bit, through bitsandbytes."""
+    adam_beta1: float = Field(0.9, ge=0.0, lt=1.0)
+    """Decay of the first moment."""
+    adam_beta2: float = Field(0.999, ge=0.0, lt=1.0)
+    """Decay of the second moment."""
+    adam_epsilon: float = Field(1e-8, gt=0.0)
+    """Added to the root of the second moment."""
+    weight_decay: float = Field(0.0, ge=0.0)
+    """AdamW's."""
+    max_grad_norm: float = Field(1.0, gt=0.0)
+    """Gradients are scaled down to this norm."""
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
+    """How token losses are averaged: over sequences, a batch's tokens, a constant, or all tokens of an update."""
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    """What a reward's distance from its group's mean is divided by."""
+    beta: float = Field(0.0, ge=0.0)
+    """Weight of the KL term against the model without its adapter; 0 leaves the reference out."""
+    epsilon: float = Field(0.2, gt=0.0)
+    """Lower clip of the probability ratio."""
+    epsilon_high: float | None = Field(None, gt=0.0)
+    """Upper clip; None: as epsilon."""
+    delta: float | None = Field(None, gt=1.0)
+    """Two-sided clipping: a ceiling on the ratio where the advantage is negative."""
+    mask_truncated_completions: bool = False
+    """Leaves completions that ran into the limit out of the loss."""
+    gradient_checkpointing: bool = False
+    """Computes activations again in the backward pass instead of keeping them."""
+    logprob_chunk_size: int = Field(1024, ge=1)
+    """Tokens whose logits exist at once (a tile of this many times V)."""
+    save_steps: int = Field(10, ge=1)
+    """Steps between checkpoints; the last step always has one."""
+    save_total_limit: int = Field(2, ge=1)
+    """Checkpoints that are kept besides the best."""
+
+    @property
+    def generation_batch_size(self) -> int:
+        """Completions in a step (B)."""
+        return self.per_device_train_batch_size * (self.steps_per_generation or self.gradient_accumulation_steps)
+
+    @property
+    def prompts_per_step(self) -> int:
+        """Prompts in a step (P)."""
+        return self.generation_batch_size // self.num_generations
+
+    @property
+    def updates_per_step(self) -> int:
+        """Optimiser updates in a step."""
+        passes = self.steps_per_generation or self.gradient_accumulation_steps
+        return self.num_iterations * (passes // self.gradient_accumulation_steps)
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> TrainConfig:
+        batch, group = self.generation_batch_size, self.num_generations
+        if batch % group:
+            raise ValueError(
+                f"a step samples {batch} completions (per_device_train_batch_size * steps_per_generation), which does "
+                f"not divide into groups of num_generations = {group}; take a multiple of {group}"
+            )
+        passes = self.steps_per_generation or self.gradient_accumulation_steps
+        if passes % self.gradient_accumulation_steps:
+            raise ValueError(
+                f"steps_per_generation = {passes} is not a multiple of gradient_accumulation_steps = "
+                f"{self.gradient_accumulation_steps}"
+            )
+        return self
+
+
+class EngineConfig(Section):
+    """What samples completions."""
+
+    use: Literal["auto", "hf", "scripted"] = "auto"
+    """hf: transformers, everywhere. scripted: says what it is told, for tests."""
+    max_batch_size: int = Field(64, ge=1)
+    """Sequences that are decoded at once."""
+    script: tuple[str, ...] = ()
+    """scripted: what it answers, in turn."""
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    name: str = "run"
+    """Name of the run's folder; from the command line, the configuration file's own name."""
+    output_dir: str = "runs"
+    """Where run folders are made."""
+    seed: int = Field(42, ge=0)
+    """Of everything: order of the data, sampling, the adapter's start."""
+    plugins: tuple[str, ...] = ()
+    """Distributions that this run trusts. No other plugin is imported."""
+    plugin_files: tuple[str, ...] = ()
+    """Local Python files that are plugins of this run."""
+    model: ModelConfig
+    lora: LoraConfig = LoraConfig()
+    data: DataConfig
+    format: FormatConfig = FormatConfig()
+    rewards: dict[str, RewardConfig] = Field(min_length=1)
+    length: LengthConfig | None = None
+    stack: StackConfig = StackConfig()
+    eval: EvalConfig | None = None
+    train: TrainConfig = TrainConfig()
+    engine: EngineConfig = EngineConfig()
+
+    @model_validator(mode="after")
+    def _rewards_refer_to_rewards(self) -> RunConfig:
+        from lydite.suggest import did_you_mean
+
+        for name, reward in self.rewards.items():
+            for key in ("only_if", "fallback_for"):
+                other = getattr(reward, key)
+                if other == name:
+                    raise ValueError(f"rewards.{name}.{key} names the reward itself")
+                if other is not None and other not in self.rewards:
+                    raise ValueError(f"rewards.{name}.{key} = {other!r} is no reward of this stack{did_you_mean(other, self.rewards)}")
+            if reward.weight_to is not None and reward.schedule_steps == 0:
+                raise ValueError(f"rewards.{name}.weight_to needs schedule_steps, the steps until it is reached")
+            if reward.clip is not None and not reward.clip[0] < reward.clip[1]:
+                raise ValueError(f"rewards.{name}.clip goes from low to high, got {list(reward.clip)}")
+        if self.length is not None and self.length.only_if not in self.rewards:
+            raise ValueError(
+                f"length.only_if = {self.length.only_if!r} is no reward of this stack{did_you_mean(self.length.only_if, self.rewards)}"
+            )
+        return self

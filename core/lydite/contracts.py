@@ -1,0 +1,127 @@
+"""What a plugin may offer: rewards, formats, data sets, judges, model families.
+
+A reward is a plain function. What it names positionally it is given (see `GIVEN`); any other positional
+name is a column of the data set; its keyword-only parameters are its options, type-checked when the
+configuration is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from lydite.types import FormatError, Message, Parsed, Sample, Verdict
+
+Judged: TypeAlias = float | int | bool | Verdict | None
+RewardFn: TypeAlias = Callable[..., Judged | Awaitable[Judged]]
+"""Judges one completion. None means "cannot judge", never 0."""
+GroupRewardFn: TypeAlias = Callable[..., Sequence[Judged] | Awaitable[Sequence[Judged]]]
+"""Judges all completions of one prompt; returns one judgement for each, in order."""
+BatchRewardFn: TypeAlias = Callable[..., Sequence[float | None] | Awaitable[Sequence[float | None]]]
+"""TRL's convention: `f(prompts, completions, **columns)` over a whole batch."""
+DatasetFn: TypeAlias = Callable[..., Iterable[Sample]]
+"""Keyword-only options in, samples out; may be a generator."""
+JudgeFn: TypeAlias = Callable[..., Awaitable[str]]
+"""`async judge(messages, *, options) -> reply`: a model that is asked for an opinion."""
+
+GIVEN: Final[Mapping[str, str]] = {
+    "completion": "the completion: text, parsed answer, tokens, finish reason",
+    "sample": "the sample that asked: prompt, reference, columns",
+    "prompt": "the sample's prompt, text or messages",
+    "reference": "the sample's gold answer",
+    "answer": "the parsed answer; a completion that broke its format is not shown to rewards that ask for a plain str",
+    "reasoning": "the parsed reasoning, or an empty string",
+    "text": "the completion's text without special tokens",
+    "group": "the sample and all completions of it",
+    "judge": "the judge that the configuration names: await judge(messages) gives its reply",
+}
+"""Names a reward may take positionally, and what each stands for."""
+
+Isolation: TypeAlias = Literal["worker", "inline"]
+_SPEC_ATTRIBUTE = "__lydite_reward__"
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class RewardSpec:
+    """What a reward promises about itself."""
+
+    range: tuple[float, float] | None = None
+    """Lowest and highest score; a score outside it is an error. None: not promised, not checked."""
+    isolation: Isolation = "worker"
+    """`worker`: a killable process with deadline and limits. `inline`: cheap pure string work, in the trainer."""
+    timeout: float = 10.0
+    """Seconds for one completion, unless the configuration says otherwise."""
+    deterministic: bool = True
+    """Same input, same verdict; only such verdicts are cached."""
+    version: str = ""
+    """Part of the cache's key; empty stands for the version of the distribution."""
+
+
+def reward(
+    *,
+    range: tuple[float, float] | None = None,
+    isolation: Isolation = "worker",
+    timeout: float = 10.0,
+    deterministic: bool = True,
+    version: str = "",
+) -> Callable[[_Function], _Function]:
+    """A decorator that attaches a `RewardSpec`; the function stays callable as it was.
+
+    Raises:
+        ValueError: when the range is empty or the timeout is not positive.
+    """
+    if range is not None and not range[0] < range[1]:
+        raise ValueError(f"a reward's range goes from low to high, got {range}")
+    if timeout <= 0:
+        raise ValueError(f"a reward's timeout is a positive number of seconds, got {timeout}")
+    spec = RewardSpec(range, isolation, timeout, deterministic, version)
+
+    def attach(function: _Function) -> _Function:
+        setattr(function, _SPEC_ATTRIBUTE, spec)
+        return function
+
+    return attach
+
+
+def spec_of(function: Callable[..., Any]) -> RewardSpec:
+    """What the function promised through `@lydite.reward`, or the defaults."""
+    spec = getattr(function, _SPEC_ATTRIBUTE, None)
+    return spec if isinstance(spec, RewardSpec) else RewardSpec()
+
+
+@runtime_checkable
+class Format(Protocol):
+    """How an answer is written: told to the model, and taken apart once for all verifiers."""
+
+    @property
+    def instructions(self) -> str:
+        """One paragraph for the prompt; may be empty."""
+        ...
+
+    def parse(self, text: str) -> Parsed | FormatError:
+        """The reasoning and the answer, or why the text breaks the format. Never raises."""
+        ...
+
+
+FormatFactory: TypeAlias = Callable[..., Format]
+"""Keyword-only options in, a format out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What lydite must know of a model architecture."""
+
+    name: str
+    lora_targets: tuple[str, ...]
+    """Names of the linear layers that LoRA adapts by default."""
+    chat_template: str | None = None
+    """A Jinja template for base models whose tokenizer has none."""
+    stop_tokens: tuple[str, ...] = ()
+    """Tokens besides the tokenizer's own end token that end a turn; those the vocabulary lacks are ignored."""
+    think_tokens: tuple[str, str] | None = None
+    """Opening and closing mark of the model's reasoning, where it has them."""
+
+
+JudgeMessages: TypeAlias = Sequence[Message]

@@ -1,0 +1,49 @@
+"""What every engine does: prompts in, sampled completions out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from lydite.types import Prompt, Rollout
+
+if TYPE_CHECKING:
+    from lydite.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How completions are drawn."""
+
+    num_generations: int
+    """Completions of each prompt (G)."""
+    max_completion_length: int
+    """In tokens, the end token included."""
+    temperature: float = 1.0
+    """0 takes the likeliest token each time."""
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float | None = None
+
+
+class Engine(Protocol):
+    """Samples completions from the policy as it is now."""
+
+    name: str
+
+    def generate(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[Rollout]:
+        """One rollout for each prompt, in order.
+
+        The same prompts, sampling and seed give the same completions. What one completion draws depends on
+        the seed, its prompt's sample id and its place in the group, not on what is decoded beside it.
+        """
+        ...
+
+    def take_adapter(self, policy: Policy) -> None:
+        """Makes the next `generate` sample from what the policy has learned."""
+        ...
+
+    def close(self) -> None:
+        """Gives back memory and processes."""
+        ...

@@ -1,0 +1,273 @@
+"""The nouns of lydite: what flows from a data set, through a model and its judges, to an update.
+
+Nothing here imports torch, so that a verifier can be written, tested and listed without it.
+
+Shapes are named once and used everywhere: P prompts in a step, G completions of one prompt (a
+group), B = P * G completions in a step, T tokens of a completion, V vocabulary, H hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, TypedDict
+
+
+class Message(TypedDict):
+    """One turn of a conversation: who speaks, and what is said."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One row of a data set: what is asked, and what a verifier may compare with."""
+
+    id: str
+    """Unique within its data set, and stable from run to run."""
+    prompt: str | tuple[Message, ...]
+    """Plain text, or the messages of a conversation."""
+    reference: Any = None
+    """The gold answer in JSON terms, or None when the task has none."""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """Every other column of the row; a reward may ask for one by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A completion that kept to its format, taken apart once for every verifier."""
+
+    answer: str
+    reasoning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FormatError:
+    """A completion that broke its format: a value, not an exception, since models do this all the time."""
+
+    reason: str
+    """Short code from a closed set of the format, for example `answer.missing`."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer of the model, as a verifier sees it."""
+
+    text: str
+    """Decoded without special tokens."""
+    parsed: Parsed | FormatError
+    raw: str = ""
+    """Decoded with special tokens."""
+    tokens: int = 0
+    """Length in tokens, the end token included."""
+    finish_reason: Literal["stop", "length"] = "stop"
+    index: int = 0
+    """Place in its group, from 0."""
+
+    @property
+    def answer(self) -> str | None:
+        """The parsed answer, or None when the completion broke its format."""
+        return self.parsed.answer if isinstance(self.parsed, Parsed) else None
+
+    @property
+    def truncated(self) -> bool:
+        """True when the model ran into the token limit."""
+        return self.finish_reason == "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All G completions of one prompt, together with the sample that asked."""
+
+    sample: Sample
+    completions: tuple[Completion, ...]
+
+
+class Status(StrEnum):
+    """How a judgement ended. Only OK carries a score."""
+
+    OK = "ok"
+    ABSTAIN = "abstain"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A span that a verdict rests on: offsets in characters of the completion's text, where known."""
+
+    text: str
+    start: int | None = None
+    end: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A judgement of one completion. Not a float: "cannot tell" and "went wrong" are not 0.
+
+    Raises:
+        ValueError: on a score without OK, on OK without a score, or on a score that is not finite.
+    """
+
+    score: float | None
+    status: Status = Status.OK
+    passed: bool | None = None
+    """For gates and pass rates; None when the verifier only grades."""
+    reason: str = ""
+    """Short machine code such as `number.missing`; counted in the report."""
+    evidence: tuple[Evidence, ...] = ()
+    parsed: str | None = None
+    """What the verifier read as the answer, so that a later reader can check it."""
+    parts: Mapping[str, Verdict] = field(default_factory=dict)
+    """The verdicts this one is made of, for rubrics and cascades."""
+    seconds: float = 0.0
+    verifier: str = ""
+    version: str = ""
+    scope: Literal["completion", "prompt"] = "completion"
+    """Whose fault a status other than OK is: the completion's, or the prompt's (bad gold, judge down)."""
+
+    def __post_init__(self) -> None:
+        if (self.score is None) == (self.status is Status.OK):
+            raise ValueError(
+                f"a verdict has a score exactly when its status is ok; got score={self.score!r} "
+                f"with status={self.status.value!r}"
+            )
+        if self.score is not None and not float("-inf") < self.score < float("inf"):
+            raise ValueError(f"a verdict's score must be a finite number, got {self.score!r}")
+
+    @classmethod
+    def abstain(cls, reason: str, *, scope: Literal["completion", "prompt"] = "completion") -> Verdict:
+        """A verdict that says "I cannot judge this"; it never counts as 0."""
+        return cls(None, Status.ABSTAIN, reason=reason, scope=scope)
+
+    @classmethod
+    def error(cls, reason: str, *, scope: Literal["completion", "prompt"] = "completion") -> Verdict:
+        """A verdict that says "the verifier broke"; too many of them stop the run."""
+        return cls(None, Status.ERROR, reason=reason, scope=scope)
+
+    @classmethod
+    def timeout(cls, reason: str = "deadline", *, seconds: float = 0.0) -> Verdict:
+        """A verdict that was not reached in time; the completion is scored as the worst of the range."""
+        return cls(None, Status.TIMEOUT, reason=reason, seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A sample made ready for a model: its text under the chat template, and the tokens of that text."""
+
+    sample: Sample
+    text: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The tokens of one completion as an engine sampled them, the end token included."""
+
+    token_ids: tuple[int, ...]
+    text: str
+    raw: str
+    finish_reason: Literal["stop", "length"]
+    logps: tuple[float, ...] | None = None
+    """Log-probability of each token under the sampling policy, where the engine gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One prompt and the G completions that an engine sampled for it."""
+
+    prompt: Prompt
+    completions: tuple[Generated, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """What one named reward said of one completion, before and after its own shaping."""
+
+    verdict: Verdict
+    value: float | None
+    """The verdict's score after clip, rescale, shaping and the timeout rule; None where it does not count."""
+    weight: float
+    """The weight in force at this step."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredCompletion:
+    """A completion with every reward's verdict, its total reward and its advantage."""
+
+    generated: Generated
+    completion: Completion
+    components: Mapping[str, Component]
+    reward: float | None
+    """Weighted total, or None when nothing could score it."""
+    advantage: float
+    """0 for a completion that nothing could score."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredGroup:
+    """A prompt's scored completions."""
+
+    prompt: Prompt
+    completions: tuple[ScoredCompletion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A step's rollouts with their rewards, and what the stack has to say about the step."""
+
+    groups: tuple[ScoredGroup, ...]
+    metrics: Mapping[str, float]
+    """Deterministic figures under TRL's names: reward, reward_std, rewards/{name}/mean, ..."""
+    timings: Mapping[str, float]
+    """Seconds and counts that differ from run to run, kept out of the metrics file."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What observers are told after each step."""
+
+    step: int
+    """From 1 to `max_steps`."""
+    max_steps: int
+    metrics: Mapping[str, float]
+    timings: Mapping[str, float]
+    scored: Scored | None
+    heldout: EvalReport | None = None
+    """The held-out evaluation, at the steps that had one."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvalReport:
+    """One held-out evaluation: greedy answers judged by their own reward, apart from the training stack."""
+
+    step: int
+    metric: str
+    value: float
+    n: int
+    answers: tuple[ScoredGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What observers are told when a run starts."""
+
+    name: str
+    folder: str
+    max_steps: int
+    config: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    resumed_from: int = 0
+    """The step a resumed run goes on from; 0 for a new run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to; the same numbers as `summary.json`."""
+
+    folder: str
+    summary: Mapping[str, Any]
