@@ -1,0 +1,31 @@
+"""The last layer of a language model as plain tensors, so that nobody needs its logits as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What turns hidden states [N, H] into logits [N, V].
+
+    The logits of a hidden state h are `z = logit_scale * (weight @ h + bias)`, and
+    `softcap * tanh(z / softcap)` in the families that bound them (Gemma 2). The sampling temperature is
+    no part of the head.
+    """
+
+    weight: Tensor
+    """[V, H], in the model's own type; one storage with the embeddings where the two are tied."""
+    bias: Tensor | None = None
+    """[V], or None."""
+    logit_scale: float = 1.0
+    """Factor on the logits (Cohere's `logit_scale`; 1 / Granite's `logits_scaling`)."""
+    softcap: float | None = None
+    """Bound on the logits (Gemma 2's `final_logit_softcapping`), or None."""
+
+    @property
+    def trainable(self) -> bool:
+        """True when the head itself is trained, as in full fine-tuning."""
+        return self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)
