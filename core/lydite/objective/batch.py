@@ -1,0 +1,126 @@
+"""A step's completions as tensors: padded, masked, never cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lydite.types import Scored
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """B completions behind their prompts. L = longest prompt + T, and T = longest completion.
+
+    Prompts are padded on the left and completions on the right, so the prompts end, and the completions
+    begin, in the same column: the hidden state at column L - T - 1 + t predicts completion token t.
+    """
+
+    input_ids: Tensor
+    """[B, L] int64."""
+    attention_mask: Tensor
+    """[B, L] int64, 1 for tokens and 0 for padding."""
+    position_ids: Tensor
+    """[B, L] int64, counted from each prompt's first token; 0 on padding."""
+    completion_ids: Tensor
+    """[B, T] int64, the last T columns of `input_ids`."""
+    completion_mask: Tensor
+    """[B, T] bool, the tokens that are trained on; a masked truncated completion has none."""
+    advantages: Tensor
+    """[B] float32."""
+    sampler_logps: Tensor | None
+    """[B, T] float32, log-probabilities as the engine sampled, 0 on padding; None where it gives none."""
+
+    @property
+    def size(self) -> int:
+        """B."""
+        return self.completion_mask.shape[0]
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """Completions `start` to `stop` - 1, with the columns that none of them uses taken off.
+
+        Raises:
+            IndexError: when the range is empty or reaches outside the batch.
+        """
+        if not 0 <= start < stop <= self.size:
+            raise IndexError(f"rows {start} to {stop} of a batch of {self.size} completions")
+        own = slice(start, stop)
+        prompt_width = self.input_ids.shape[1] - self.completion_ids.shape[1]
+        attended = self.attention_mask[own]
+        left = prompt_width - _longest(attended[:, :prompt_width])
+        length = _longest(attended[:, prompt_width:])
+        columns = slice(left, prompt_width + length)
+        return Batch(
+            input_ids=self.input_ids[own, columns],
+            attention_mask=attended[:, columns],
+            position_ids=self.position_ids[own, columns],
+            completion_ids=self.completion_ids[own, :length],
+            completion_mask=self.completion_mask[own, :length],
+            advantages=self.advantages[own],
+            sampler_logps=None if self.sampler_logps is None else self.sampler_logps[own, :length],
+        )
+
+
+def build_batch(
+    scored: Scored, *, pad_token_id: int, device: torch.device | str, mask_truncated_completions: bool
+) -> Batch:
+    """The step's completions in the order of its groups, on `device`.
+
+    With `mask_truncated_completions`, a completion that ran into the token limit is left out of the loss:
+    its row of `completion_mask`, and its completion's part of `attention_mask`, are zero.
+
+    Raises:
+        ValueError: when there is no completion, or a prompt has no token (nothing would predict the first
+            token of its completions).
+
+    Source: masking of truncated completions as in DAPO (arXiv 2503.14476) section 3.4, overlong filtering.
+    """
+    pairs = [(group.prompt, one) for group in scored.groups for one in group.completions]
+    if not pairs:
+        raise ValueError("a batch needs at least one completion; the step has none")
+    for prompt, _ in pairs:
+        if not prompt.token_ids:
+            raise ValueError(f"the prompt of sample {prompt.sample.id!r} has no tokens; a prompt needs at least one")
+    prompts = [prompt.token_ids for prompt, _ in pairs]
+    completions = [one.generated.token_ids for _, one in pairs]
+    trained = [
+        0 if mask_truncated_completions and one.generated.finish_reason == "length" else len(one.generated.token_ids)
+        for _, one in pairs
+    ]
+    prompt_width, length = max(map(len, prompts)), max(map(len, completions))
+    ids = [
+        [pad_token_id] * (prompt_width - len(prompt)) + [*prompt, *answer] + [pad_token_id] * (length - len(answer))
+        for prompt, answer in zip(prompts, completions, strict=True)
+    ]
+    input_ids = torch.tensor(ids, dtype=torch.int64, device=device)
+    column = torch.arange(length, device=device)
+    completion_mask = column < torch.tensor(trained, device=device)[:, None]
+    from_left = torch.arange(prompt_width, device=device)
+    prompt_mask = from_left >= prompt_width - torch.tensor([len(prompt) for prompt in prompts], device=device)[:, None]
+    attention_mask = torch.cat([prompt_mask, completion_mask], dim=1).long()
+    return Batch(
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        position_ids=(attention_mask.cumsum(1) - 1).clamp(min=0) * attention_mask,
+        completion_ids=input_ids[:, prompt_width:],
+        completion_mask=completion_mask,
+        advantages=torch.tensor([one.advantage for _, one in pairs], dtype=torch.float32, device=device),
+        sampler_logps=_padded_logps([one.generated.logps for _, one in pairs], length, device),
+    )
+
+
+def _padded_logps(logps: Sequence[tuple[float, ...] | None], length: int, device: torch.device | str) -> Tensor | None:
+    rows = []
+    for row in logps:
+        if row is None:  # one without is enough: a correction for some completions only would bias the step
+            return None
+        rows.append([*row, *[0.0] * (length - len(row))])
+    return torch.tensor(rows, dtype=torch.float32, device=device)
+
+
+def _longest(attended: Tensor) -> int:
+    """The most tokens that a row attends to; padding is on one side only, so this is a width."""
+    return int(attended.sum(1).max()) if attended.shape[1] else 0

@@ -1,0 +1,90 @@
+"""From a policy and a micro-batch to its part of the loss. Pure: no optimiser, no state, no backward pass.
+
+An update is, for each of its micro-batches, `micro_batch_loss(...)[0].loss.backward()`, then one step of
+the optimiser. The first update after a sampling needs no old log-probabilities: the policy that is trained
+is the one that sampled. Every later update on the same sampling does: those that `micro_batch_loss`
+returned the first time, or `policy_logps` taken before the first update.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+from lydite.objective.batch import Batch
+from lydite.objective.logprobs import TokenLogps, completion_logps
+from lydite.objective.losses import LOSSES, LossInputs, LossOutput, LossSettings, UpdateTotals
+
+if TYPE_CHECKING:
+    from lydite.config import TrainConfig
+    from lydite.policy.head import Head
+
+
+class HiddenStatePolicy(Protocol):
+    """What the objective needs of a policy."""
+
+    def hidden_states(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:
+        """The last hidden states [B, L, H], after the final norm, of tokens [B, L]."""
+        ...
+
+    def head(self) -> Head:
+        """The layer that turns hidden states into logits."""
+        ...
+
+    def reference(self) -> AbstractContextManager[None]:
+        """A context in which the policy is its own reference: the model without its adapter."""
+        ...
+
+
+def policy_logps(policy: HiddenStatePolicy, batch: Batch, config: TrainConfig) -> TokenLogps:
+    """Log-probabilities and entropies [b, T] of a micro-batch's completions under the policy as it is."""
+    hidden = policy.hidden_states(batch.input_ids, batch.attention_mask, batch.position_ids)
+    return completion_logps(
+        hidden, batch, policy.head(), temperature=config.temperature, chunk_size=config.logprob_chunk_size
+    )
+
+
+def reference_logps(policy: HiddenStatePolicy, batch: Batch, config: TrainConfig) -> Tensor:
+    """Log-probabilities [b, T] under the reference, without gradient."""
+    with torch.no_grad(), policy.reference():
+        return policy_logps(policy, batch, config).logps
+
+
+def micro_batch_loss(
+    policy: HiddenStatePolicy,
+    batch_rows: Batch,
+    totals: UpdateTotals,
+    config: TrainConfig,
+    old_logps: Tensor | None = None,
+    ref_logps: Tensor | None = None,
+) -> tuple[LossOutput, Tensor]:
+    """The micro-batch's part of the update's loss, and the policy's log-probabilities [b, T], detached.
+
+    `old_logps` [b, T] are those of the policy that sampled; None when that is the policy as it is now.
+    `ref_logps` [b, T] spare a forward pass where they are known from an earlier iteration; None computes
+    them under `policy.reference()` when beta > 0.
+
+    Raises:
+        ValueError: when the given log-probabilities are not of the micro-batch's shape.
+    """
+    shape = batch_rows.completion_mask.shape
+    for name, given in (("old_logps", old_logps), ("ref_logps", ref_logps)):
+        if given is not None and given.shape != shape:
+            raise ValueError(f"{name} of the micro-batch's shape {tuple(shape)} was expected, got {tuple(given.shape)}")
+    if config.beta > 0.0 and ref_logps is None:  # before the forward pass whose activations are kept
+        ref_logps = reference_logps(policy, batch_rows, config)
+    logps, entropy = policy_logps(policy, batch_rows, config)
+    detached = logps.detach()
+    inputs = LossInputs(
+        logps=logps,
+        old_logps=detached if old_logps is None else old_logps,
+        advantages=batch_rows.advantages,
+        mask=batch_rows.completion_mask,
+        totals=totals,
+        ref_logps=ref_logps,
+        entropy=entropy,
+    )
+    return LOSSES[config.loss_type](inputs, LossSettings.of(config)), detached
