@@ -6,17 +6,50 @@ entry in the configuration reference, which is generated from this file.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from datetime import date, time
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
+
+from lydite.suggest import did_you_mean
 
 
 class Section(BaseModel):
     """A table of the configuration. Unknown keys are errors; values do not change once read."""
 
+    # Strict: `max_steps = true` and `weight = "1"` are slips, never meant.
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=(), strict=False
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        strict=True,
+        allow_inf_nan=False,
     )
+
+
+def _plain(value: Any) -> Any:
+    """The value with lists for tuples, if a configuration file can hold it.
+
+    Raises:
+        ValueError: on None, and on objects that are no numbers, texts, dates, lists or tables.
+    """
+    if isinstance(value, bool | int | float | str | date | time):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError(f"the keys of a table are strings, got {list(value)!r}")
+        return {key: _plain(one) for key, one in value.items()}
+    hint = "leave the option out instead" if value is None else "a run's configuration holds plain values only"
+    raise ValueError(f"{value!r} has no form in a configuration file; {hint}")
+
+
+Texts = Annotated[tuple[str, ...], Strict(False)]  # a file's list is taken as a tuple
+Span = Annotated[tuple[float, float], Strict(False)]
+Options = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 class ModelConfig(Section):
@@ -32,7 +65,7 @@ class ModelConfig(Section):
     """Type of the weights that are not quantised, and of the computation."""
     quantization: Literal["none", "nf4"] = "none"
     """`nf4`: the frozen base in 4 bit, double-quantised (QLoRA), through bitsandbytes."""
-    keep_16bit: tuple[str, ...] = ()
+    keep_16bit: Texts = ()
     """Layers that stay in 16 bit under `nf4`: names or parts of names, such as `layers.0.` or `down_proj`."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: CUDA where there is one."""
@@ -51,7 +84,7 @@ class LoraConfig(Section):
     """Scale: the adapter's product is multiplied by alpha / r."""
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Dropout on the adapter's input, while training."""
-    target_modules: tuple[str, ...] = ()
+    target_modules: Texts = ()
     """Names of the linear layers; empty: what the model's family says, or every linear layer."""
 
 
@@ -60,7 +93,7 @@ class FormatConfig(Section):
 
     use: str = "plain"
     """Name of a format that a plugin offers."""
-    options: dict[str, Any] = {}
+    options: Options = {}
     """Options of that format."""
     instruct: bool = True
     """Puts the format's instructions in front of each prompt, as the system message or its first paragraph."""
@@ -71,7 +104,7 @@ class DataConfig(Section):
 
     use: str
     """Name of a data set that a plugin offers, such as `jsonl` or `arithmetic`."""
-    options: dict[str, Any] = {}
+    options: Options = {}
     """Options of that data set: path, split, column mapping, ..."""
     system: str | None = None
     """A system message for every prompt."""
@@ -90,7 +123,7 @@ class RewardConfig(Section):
 
     use: str
     """Name of a reward that a plugin offers."""
-    options: dict[str, Any] = {}
+    options: Options = {}
     """Options of that reward: its keyword-only parameters."""
     weight: float = 1.0
     """Its share of the total. Weights are never renormalised."""
@@ -104,9 +137,9 @@ class RewardConfig(Section):
     """The total of a completion that a gate stops."""
     pass_at: float = 0.5
     """The score from which a verdict counts as passed, where the verifier does not say so itself."""
-    clip: tuple[float, float] | None = None
+    clip: Span | None = None
     """Cuts the score to this range."""
-    rescale: tuple[float, float] | None = None
+    rescale: Span | None = None
     """Maps the reward's declared range onto this one, before clipping."""
     only_if: str | None = None
     """Name of another reward of this stack; this one counts as 0 where that one did not pass."""
@@ -116,11 +149,11 @@ class RewardConfig(Section):
     """At most this share of a step's completions goes to the fallback."""
     judge: str | None = None
     """Name of a judge, for rewards that ask for one."""
-    judge_options: dict[str, Any] = {}
+    judge_options: Options = {}
     """Options of that judge."""
     timeout: float | None = Field(None, gt=0.0)
     """Seconds for one completion; None: what the reward declares."""
-    range: tuple[float, float] | None = None
+    range: Span | None = None
     """Lowest and highest score, for a reward that declares none."""
 
 
@@ -128,7 +161,7 @@ class LengthConfig(Section):
     """Shaping by length, in tokens; paid only to completions that pass `only_if`."""
 
     kind: Literal["soft_overlong", "cosine", "target"]
-    """soft_overlong: DAPO's penalty near the limit. cosine: short right answers earn more. target: closeness to a length."""
+    """soft_overlong: DAPO's penalty near the limit. cosine: short right answers earn more. target: close to a length."""
     only_if: str
     """Name of the reward that must have passed."""
     weight: float = 1.0
@@ -187,13 +220,13 @@ class TrainConfig(Section):
     max_steps: int = Field(100, ge=1)
     """Steps; one step samples once and then makes all its updates."""
     num_generations: int = Field(8, ge=2)
-    """Completions of one prompt (G)."""
+    """Completions of one prompt (G); at least two, since each is measured against the others."""
     per_device_train_batch_size: int = Field(8, ge=1)
     """Completions in one forward pass."""
     gradient_accumulation_steps: int = Field(1, ge=1)
     """Forward passes that make one update."""
     steps_per_generation: int | None = Field(None, ge=1)
-    """Forward passes that one sampling feeds (B = this * per_device_train_batch_size); None: as gradient_accumulation_steps."""
+    """Forward passes that one sampling feeds, B = this * per_device_train_batch_size. None: gradient_accumulation_steps."""
     num_iterations: int = Field(1, ge=1)
     """Times that each sampling is trained on (mu in the GRPO paper)."""
     max_completion_length: int = Field(256, ge=1)
@@ -287,7 +320,7 @@ class EngineConfig(Section):
     """hf: transformers, everywhere. scripted: says what it is told, for tests."""
     max_batch_size: int = Field(64, ge=1)
     """Sequences that are decoded at once."""
-    script: tuple[str, ...] = ()
+    script: Texts = ()
     """scripted: what it answers, in turn."""
 
 
@@ -300,9 +333,9 @@ class RunConfig(Section):
     """Where run folders are made."""
     seed: int = Field(42, ge=0)
     """Of everything: order of the data, sampling, the adapter's start."""
-    plugins: tuple[str, ...] = ()
+    plugins: Texts = ()
     """Distributions that this run trusts. No other plugin is imported."""
-    plugin_files: tuple[str, ...] = ()
+    plugin_files: Texts = ()
     """Local Python files that are plugins of this run."""
     model: ModelConfig
     lora: LoraConfig = LoraConfig()
@@ -316,22 +349,55 @@ class RunConfig(Section):
     engine: EngineConfig = EngineConfig()
 
     @model_validator(mode="after")
-    def _rewards_refer_to_rewards(self) -> RunConfig:
-        from lydite.suggest import did_you_mean
-
+    def _parts_fit(self) -> RunConfig:
+        problems = [*_name_problems(self.name), *_length_problems(self.length, self.rewards)]
         for name, reward in self.rewards.items():
-            for key in ("only_if", "fallback_for"):
-                other = getattr(reward, key)
-                if other == name:
-                    raise ValueError(f"rewards.{name}.{key} names the reward itself")
-                if other is not None and other not in self.rewards:
-                    raise ValueError(f"rewards.{name}.{key} = {other!r} is no reward of this stack{did_you_mean(other, self.rewards)}")
-            if reward.weight_to is not None and reward.schedule_steps == 0:
-                raise ValueError(f"rewards.{name}.weight_to needs schedule_steps, the steps until it is reached")
-            if reward.clip is not None and not reward.clip[0] < reward.clip[1]:
-                raise ValueError(f"rewards.{name}.clip goes from low to high, got {list(reward.clip)}")
-        if self.length is not None and self.length.only_if not in self.rewards:
-            raise ValueError(
-                f"length.only_if = {self.length.only_if!r} is no reward of this stack{did_you_mean(self.length.only_if, self.rewards)}"
-            )
+            problems += _reward_problems(name, reward, self.rewards)
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
+
+
+def _name_problems(name: str) -> list[str]:
+    if name and name == name.strip() and name not in (".", "..") and not re.search(r"[/\\\0]", name):
+        return []
+    return [f"name = {name!r} cannot be the name of a folder; use one name without slashes"]
+
+
+def _reward_problems(name: str, reward: RewardConfig, stack: dict[str, RewardConfig]) -> list[str]:
+    table = f"rewards.{name}"
+    problems = []
+    if not re.fullmatch(r"[\w-]+", name):
+        problems.append(f"{table}: a reward's name is made of letters, digits, _ and -, got {name!r}")
+    for key in ("only_if", "fallback_for"):
+        other = getattr(reward, key)
+        if other == name:
+            problems.append(f"{table}.{key} names the reward itself; name another one, or leave it out")
+        elif other is not None and other not in stack:
+            problems.append(f"{table}.{key} = {other!r} is no reward of this stack{did_you_mean(other, stack)}")
+    if reward.weight_to is not None and reward.schedule_steps == 0:
+        problems.append(f"{table}.weight_to needs schedule_steps, the steps until it is reached")
+    if reward.weight_to is None and reward.schedule_steps > 0:
+        problems.append(f"{table}.schedule_steps needs weight_to, the weight that the schedule ends at")
+    for key in ("clip", "range"):
+        span = getattr(reward, key)
+        if span is not None and not span[0] < span[1]:
+            problems.append(f"{table}.{key} goes from low to high, got {list(span)}")
+    if reward.judge is None and reward.judge_options:
+        problems.append(f"{table}.judge_options needs judge, the name of the judge that takes them")
+    return problems
+
+
+def _length_problems(length: LengthConfig | None, stack: dict[str, RewardConfig]) -> list[str]:
+    if length is None:
+        return []
+    problems = []
+    if length.only_if not in stack:
+        problems.append(
+            f"length.only_if = {length.only_if!r} is no reward of this stack{did_you_mean(length.only_if, stack)}"
+        )
+    if length.kind == "soft_overlong" and not 1 <= length.cache <= length.max_length:
+        problems.append(f"length.cache is from 1 to length.max_length = {length.max_length}, got {length.cache}")
+    if length.kind == "target" and not 1 <= length.target <= length.max_length:
+        problems.append(f"length.target is from 1 to length.max_length = {length.max_length}, got {length.target}")
+    return problems
