@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lydite.contracts import Family, Format, reward
-from lydite.errors import LyditeError
+from lydite.errors import DataError, LyditeError
 from lydite.hookspecs import hookimpl
+from lydite.suggest import did_you_mean
 from lydite.types import (
     Completion,
     Evidence,
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Completion",
+    "DataError",
     "Evidence",
     "Family",
     "Format",
@@ -51,6 +53,7 @@ __all__ = [
     "Status",
     "StepReport",
     "Verdict",
+    "did_you_mean",
     "hookimpl",
     "load_policy",
     "reward",
@@ -67,8 +70,6 @@ _LAZY = {
 
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
-        from lydite.suggest import did_you_mean
-
         raise AttributeError(f"lydite has no attribute {name!r}{did_you_mean(name, __all__)}")
     from importlib import import_module
 
