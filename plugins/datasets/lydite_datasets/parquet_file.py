@@ -50,8 +50,8 @@ def _length(file: Path) -> int:
 
 
 def _rows(files: Sequence[Path]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow
+    import pyarrow.parquet
 
     for file in files:
         number = 0
