@@ -1,0 +1,151 @@
+"""From a configuration to a policy: weights, quantisation, adapter, tokenizer, and a check that they fit."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+
+from lydite.config import LoraConfig, ModelConfig
+from lydite.contracts import Family
+from lydite.errors import ConfigError, LyditeError, ModelError
+from lydite.plugins import Plugins
+from lydite.policy.adapter import attach_adapter, linear_names
+from lydite.policy.gguf import load_gguf
+from lydite.policy.nf4 import quantise_linears
+from lydite.policy.policy import Policy, trunk_of
+from lydite.policy.quiet import quiet_libraries, without_chatter
+from lydite.policy.source import Source, check_source
+
+_DTYPES: Final = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+_HEAD_TOLERANCE: Final = 0.05  # of the largest logit: above bf16's noise, far below a forgotten factor
+
+
+def load_policy(model: ModelConfig, lora: LoraConfig, plugins: Plugins, seed: int) -> Policy:
+    """The model of a configuration, ready to sample and to train; the same seed gives the same adapter.
+
+    With `lora.enabled` the base is frozen in `model.dtype` or NF4 and the adapter is float32; without, every
+    weight is trained, and kept in float32, since bf16 would round small updates away.
+
+    Raises:
+        ConfigError: when what is asked for cannot be, such as NF4 without an adapter, or CUDA without a device.
+        ModelError: when the files cannot be loaded as a causal language model with a tokenizer.
+    """
+    source = check_source(model)
+    quiet_libraries()
+    device, dtype = _device(model), _DTYPES[model.dtype]
+    if not lora.enabled and model.quantization == "nf4":
+        raise ConfigError(
+            "lora.enabled = false trains every weight, and NF4 weights cannot be; set model.quantization = 'none'"
+        )
+    held_in = dtype if lora.enabled else torch.float32
+    causal, tokenizer = _read(model, source, held_in)
+    family = plugins.family(causal.config.get_text_config(decoder=True).model_type)
+    _set_template(tokenizer, model, family)
+    if not lora.enabled:
+        causal = causal.to(device)
+        policy = _policy(model, causal, causal, tokenizer, family, device, dtype, None, source)
+        return _checked(policy)
+    for parameter in causal.parameters():
+        parameter.requires_grad_(False)
+    if model.quantization == "nf4" and not getattr(causal, "is_loaded_in_4bit", False):
+        head = causal.get_output_embeddings()
+        quantise_linears(causal, keep_16bit=model.keep_16bit, skip={head}, dtype=dtype, device=device)
+        causal.is_loaded_in_4bit = True  # tells peft which kind of layer it wraps
+    causal = _moved(causal, device)
+    targets = family.lora_targets if family is not None else tuple(linear_names(trunk_of(causal)))
+    wrapped, switch = attach_adapter(causal, trunk_of(causal), lora, targets, seed, model.path)
+    return _checked(_policy(model, wrapped, causal, tokenizer, family, device, dtype, switch, source))
+
+
+def _policy(
+    config: ModelConfig,
+    model: Any,
+    causal: Any,
+    tokenizer: Any,
+    family: Family | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    switch: Any,
+    source: Source,
+) -> Policy:
+    def load_start() -> Any:
+        start, _ = _read(config, source, dtype)
+        return start.to(device).eval().requires_grad_(False)
+
+    return Policy(
+        model=model,
+        causal=causal,
+        tokenizer=tokenizer,
+        family=family,
+        device=device,
+        dtype=dtype,
+        switch=switch,
+        load_start=load_start,
+    )
+
+
+def _device(config: ModelConfig) -> torch.device:
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise ConfigError("model.device = 'cuda', and torch sees no CUDA device; take 'auto' or 'cpu'")
+    return torch.device("cuda" if available and config.device != "cpu" else "cpu")
+
+
+def _read(config: ModelConfig, source: Source, dtype: torch.dtype) -> tuple[Any, Any]:
+    """The bare model in evaluation mode, and its tokenizer."""
+    import transformers
+
+    try:
+        if source.gguf_file is not None:
+            causal, tokenizer = load_gguf(source.location, source.gguf_file, dtype, source.revision)
+        else:
+            options = {"revision": source.revision} if source.revision else {}
+            with without_chatter():
+                tokenizer = transformers.AutoTokenizer.from_pretrained(source.location, **options)
+                causal = transformers.AutoModelForCausalLM.from_pretrained(source.location, dtype=dtype, **options)
+    except LyditeError:
+        raise
+    except Exception as error:  # loaders raise whatever their files make them; the reader needs the model's name
+        first = str(error).strip().partition("\n")[0]
+        raise ModelError(
+            f"model.path = {config.path!r} cannot be loaded as a causal language model with its tokenizer: "
+            f"{type(error).__name__}: {first}"
+        ) from error
+    return causal.eval(), tokenizer
+
+
+def _moved(causal: Any, device: torch.device) -> Any:
+    return causal if all(one.device == device for one in causal.parameters()) else causal.to(device)
+
+
+def _set_template(tokenizer: Any, config: ModelConfig, family: Family | None) -> None:
+    if config.chat_template is not None:
+        tokenizer.chat_template = config.chat_template
+    elif not tokenizer.chat_template and family is not None and family.chat_template is not None:
+        tokenizer.chat_template = family.chat_template
+
+
+@torch.no_grad()
+def _checked(policy: Policy) -> Policy:
+    """The policy, once its hidden states and head give the logits that the model gives by itself.
+
+    Raises:
+        ModelError: for an architecture whose output is more than a linear head, so that its log-probs would be
+            wrong without anybody noticing.
+    """
+    vocabulary = policy.head().weight.shape[0]
+    ids = torch.arange(4, device=policy.device)[None] % vocabulary
+    mask, positions = torch.ones_like(ids), torch.arange(4, device=policy.device)[None]
+    policy.eval_mode()
+    with policy.sampling():
+        ours = policy.logits(policy.hidden_states(ids, mask, positions)[0]).float()
+        theirs = policy.model(input_ids=ids, attention_mask=mask, position_ids=positions).logits[0].float()
+    scale = float(theirs.abs().max())
+    difference = float((ours - theirs).abs().max())
+    if not difference <= _HEAD_TOLERANCE * scale:
+        raise ModelError(
+            f"a model of type {policy.config.model_type!r} makes its logits in a way that lydite does not know: "
+            f"they differ by {difference:.3g} from head times hidden states (largest logit {scale:.3g})"
+        )
+    return policy

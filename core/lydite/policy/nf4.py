@@ -1,0 +1,97 @@
+"""The frozen base in 4 bit: NF4, block 64, double-quantised, through bitsandbytes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from lydite.errors import ConfigError, MissingExtraError
+
+
+def quantise_linears(
+    model: nn.Module,
+    *,
+    keep_16bit: Sequence[str],
+    skip: Collection[nn.Module],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> list[str]:
+    """The names of the linear layers that are now NF4, quantised one after another on `device`.
+
+    A layer stays as it is when it is in `skip`, or when an entry of `keep_16bit` is its name or a part of it.
+    Blocks of 64 weights share a scale, and 256 of those scales a second one: 0.516 bytes a weight.
+
+    Raises:
+        ConfigError: when an entry of `keep_16bit` is in no layer's name, or no layer is left to quantise.
+        MissingExtraError: when bitsandbytes is not installed.
+    Source: Dettmers et al. 2023, QLoRA (arXiv 2305.14314), section 3.
+    """
+    try:
+        from bitsandbytes.nn import Linear4bit, Params4bit
+    except ImportError as error:
+        raise MissingExtraError("nf4 needs bitsandbytes; pip install 'lydite[train]'") from error
+
+    linears = {
+        name: module for name, module in model.named_modules() if type(module) is nn.Linear and module not in skip
+    }
+    for entry in keep_16bit:
+        if not any(entry in name for name in linears):
+            shown = ", ".join(list(linears)[:4])
+            raise ConfigError(f"model.keep_16bit: {entry!r} is in no linear layer's name (they are {shown}, ...)")
+    chosen = [name for name in linears if not any(entry in name for entry in keep_16bit)]
+    if not chosen:
+        raise ConfigError("model.quantization = 'nf4': no linear layer is left to quantise; shorten model.keep_16bit")
+    for name in chosen:
+        linear = linears[name]
+        packed = Linear4bit(
+            linear.in_features, linear.out_features, bias=False, compute_dtype=dtype, quant_type="nf4", device="meta"
+        )
+        packed.weight = Params4bit(
+            linear.weight.data,
+            requires_grad=False,
+            blocksize=64,
+            compress_statistics=True,
+            quant_type="nf4",
+            module=packed,
+        ).to(device)
+        if linear.bias is not None:
+            packed.bias = nn.Parameter(linear.bias.data.to(device), requires_grad=False)
+        # On CPUs with AVX-512 bitsandbytes would switch to another layout and another product whenever no
+        # gradient is wanted; then rollouts and training would compute different log-probs.
+        packed.support_avx512bf16_for_cpu = False
+        model.set_submodule(name, packed)
+    return chosen
+
+
+def is_nf4(module: nn.Module) -> bool:
+    """True for a linear layer whose weight is packed by bitsandbytes."""
+    return getattr(getattr(module, "weight", None), "quant_state", None) is not None
+
+
+def unpacked(module: Any) -> torch.Tensor:
+    """The weight [out, in] of an NF4 layer in its computing type: the very numbers that its product uses."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    weight: torch.Tensor = dequantize_4bit(module.weight.data, module.weight.quant_state)
+    return weight.to(module.compute_dtype)
+
+
+@contextmanager
+def unpacked_copies(model: nn.Module) -> Iterator[None]:
+    """While open, every NF4 layer multiplies by a 16-bit copy of its weight instead of unpacking it each time.
+
+    Takes 2 bytes a weight; the packed weights stay, and are used again when it closes.
+    """
+    layers = [module for module in model.modules() if is_nf4(module)]
+    try:
+        for layer in layers:
+            weight, bias = unpacked(layer), layer.bias
+            layer.forward = lambda x, weight=weight, bias=bias: nn.functional.linear(x, weight, bias)
+        yield
+    finally:
+        for layer in layers:
+            layer.__dict__.pop("forward", None)

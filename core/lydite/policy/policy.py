@@ -1,0 +1,295 @@
+"""The model that is trained, as the rest of lydite sees it: hidden states and a head, an adapter, text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lydite.contracts import Family
+from lydite.errors import ModelError
+from lydite.policy.adapter import Switch
+from lydite.policy.chat import Chat, special_ids
+from lydite.policy.decode import decode
+from lydite.policy.head import Head
+from lydite.policy.nf4 import unpacked_copies
+from lydite.policy.quiet import without_chatter
+from lydite.policy.sampler import Draw, uniform_table
+from lydite.types import Prompt, Sample
+
+GENERATE_AT_ONCE = 64  # prompts of `generate` that are decoded together
+
+
+class Policy:
+    """A causal language model with what is trained of it.
+
+    `model` is peft's wrapper around the model, or the model itself when all of it is trained. Made by
+    `load_policy`, never by hand.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Any,
+        causal: Any,
+        tokenizer: Any,
+        family: Family | None,
+        device: torch.device,
+        dtype: torch.dtype,
+        switch: Switch | None,
+        load_start: Callable[[], Any],
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.family = family
+        self.device = device
+        self.dtype = dtype
+        """Type of the computation. What is trained is kept in float32 whatever this is."""
+        self.chat = Chat(tokenizer)
+        self.pad_token_id = _pad_token(tokenizer)
+        self.stop_token_ids = _stop_tokens(tokenizer, causal, family, self.chat)
+        self._causal = causal
+        self._switch = switch
+        self._load_start = load_start
+        self._start: Any = None
+        special = special_ids(tokenizer)
+        keep = () if family is None or family.think_tokens is None else family.think_tokens
+        # The marks of thinking are part of what a format reads, even where the tokenizer calls them special.
+        self._hidden_ids = special - set(tokenizer.convert_tokens_to_ids(list(keep)))
+
+    @property
+    def config(self) -> Any:
+        """The model's own configuration, transformers' `PretrainedConfig`."""
+        return self._causal.config
+
+    @property
+    def adapted(self) -> bool:
+        """True with a LoRA adapter; False when every weight is trained."""
+        return self._switch is not None
+
+    # Forward
+
+    def hidden_states(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:
+        """The trunk's last hidden states [B, L, H] of tokens [B, L]; `head()` makes logits of them.
+
+        Under full fine-tuning the weights are float32 and the products run in `dtype`.
+        """
+        with self._autocast():
+            output = trunk_of(self._causal)(
+                input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
+            )
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
+    def trunk_step(self, input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor, cache: Any) -> Tensor:
+        """Hidden states [N, L, H] of new tokens [N, L], whose past is in the cache and which are added to it."""
+        with self._autocast():
+            output = trunk_of(self._causal)(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                past_key_values=cache,
+                use_cache=True,
+            )
+        hidden: Tensor = output.last_hidden_state
+        return hidden
+
+    def head(self) -> Head:
+        """The output layer as plain tensors; the frozen start's inside `reference()`."""
+        return head_of(self._causal)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits [N, V] of hidden states [N, H]. For a few rows at a time; training goes by chunks of `head()`."""
+        head = self.head()
+        logits = nn.functional.linear(hidden.to(head.weight.dtype), head.weight, head.bias)
+        if head.logit_scale != 1.0:
+            logits = logits * head.logit_scale
+        return logits if head.softcap is None else torch.tanh(logits.float() / head.softcap) * head.softcap
+
+    @contextmanager
+    def reference(self) -> Iterator[None]:
+        """While open, the policy computes as the model it started from.
+
+        With an adapter: the same weights, the adapter off. Under full fine-tuning: a frozen second copy of the
+        start weights, read from the model's source the first time it is needed.
+        """
+        if self._switch is not None:
+            before, self._switch.on = self._switch.on, False
+            try:
+                yield
+            finally:
+                self._switch.on = before
+            return
+        if self._start is None:
+            self._start = self._load_start()
+        trained, self._causal = self._causal, self._start
+        try:
+            yield
+        finally:
+            self._causal = trained
+
+    # What is trained
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The parameters that training changes, float32, by name, in the model's order."""
+        return {name: one for name, one in self.model.named_parameters() if one.requires_grad}
+
+    def adapter_state(self) -> dict[str, Tensor]:
+        """Copies of `trainable()` on the CPU."""
+        return {name: one.detach().to("cpu", copy=True) for name, one in self.trainable().items()}
+
+    def load_adapter_state(self, state: Mapping[str, Tensor]) -> None:
+        """Puts the numbers of `adapter_state` back, in place, so that an optimiser keeps its parameters.
+
+        Raises:
+            ModelError: when names or shapes are not this model's; nothing is changed then.
+        """
+        own = self.trainable()
+        odd = sorted(set(own) ^ set(state))
+        odd += [name for name in own if name in state and own[name].shape != state[name].shape]
+        if odd:
+            raise ModelError(
+                f"these weights belong to another model or adapter: {len(odd)} of {len(own)} parameters differ in name "
+                f"or shape, the first is {odd[0]!r}; take the run's own model and lora settings"
+            )
+        with torch.no_grad():
+            for name, parameter in own.items():
+                parameter.copy_(state[name])
+
+    def adapter_hash(self) -> str:
+        """SHA-256 over names and bytes of what is trained: equal exactly when every number is."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.adapter_state().items()):
+            digest.update(name.encode() + b"\0" + value.contiguous().numpy().tobytes() + b"\0")
+        return digest.hexdigest()
+
+    def save_adapter(self, folder: str | Path) -> None:
+        """Writes the adapter for `PeftModel.from_pretrained`; under full fine-tuning the model and its tokenizer."""
+        with without_chatter():
+            if self.adapted:
+                # False: nothing of the embeddings is trained, and "auto" would ask the hub about the base.
+                self.model.save_pretrained(str(folder), save_embedding_layers=False)
+            else:
+                self.model.save_pretrained(
+                    str(folder),
+                    state_dict={name: value.to(self.dtype) for name, value in self.model.state_dict().items()},
+                )
+                self.tokenizer.save_pretrained(str(folder))
+
+    def train_mode(self) -> None:
+        """Turns dropout on."""
+        self.model.train()
+
+    def eval_mode(self) -> None:
+        """Turns dropout off."""
+        self.model.eval()
+
+    def checkpoint_activations(self) -> None:
+        """From now on, training computes activations again in the backward pass instead of keeping them."""
+        self._causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        """While open, the policy is made for decoding: no dropout, and what is trained rounded to `dtype` once.
+
+        The numbers are those of training, which rounds in every product. Mode and float32 values come back.
+        """
+        modes = [(module, module.training) for module in self.model.modules()]
+        masters = [(one, one.data) for one in self.trainable().values()]
+        try:
+            self.model.eval()
+            for parameter, master in masters:
+                parameter.data = master.to(self.dtype)
+            with unpacked_copies(self.model):
+                yield
+        finally:
+            for parameter, master in masters:
+                parameter.data = master
+            for module, training in modes:
+                module.training = training
+
+    # Text
+
+    def encode(self, sample: Sample, *, instructions: str = "", system: str | None = None) -> Prompt:
+        """The sample as the model reads it: its text under the chat template, and the tokens of that text."""
+        return self.chat.prompt(sample, instructions=instructions, system=system)
+
+    def decode(self, token_ids: Sequence[int]) -> tuple[str, str]:
+        """The text without special tokens, and with them."""
+        shown = [one for one in token_ids if one not in self._hidden_ids]
+        raw: str = self.tokenizer.decode(list(token_ids), skip_special_tokens=False)
+        text: str = self.tokenizer.decode(shown, skip_special_tokens=False)
+        return text, raw
+
+    def generate(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int = 0,
+        system: str | None = None,
+    ) -> list[str]:
+        """One answer for each prompt, as text: greedy, or drawn at a temperature above 0.
+
+        Each prompt is a user message under the model's chat template, with `system` before it.
+        """
+        asked = [prompts] if isinstance(prompts, str) else list(prompts)
+        answers: list[str] = []
+        with self.sampling():
+            for start in range(0, len(asked), GENERATE_AT_ONCE):
+                samples = [
+                    Sample(str(place), one) for place, one in enumerate(asked[start : start + GENERATE_AT_ONCE], start)
+                ]
+                encoded = [self.encode(sample, system=system).token_ids for sample in samples]
+                table = uniform_table(seed, [(sample.id, 0) for sample in samples], max_new_tokens)
+                done = decode(self, encoded, 1, max_new_tokens, Draw(temperature), table)
+                answers += [self.decode(one.token_ids)[0].strip() for one in done]
+        return answers
+
+    def _autocast(self) -> Any:
+        return (
+            nullcontext()
+            if self.adapted or self.dtype is torch.float32
+            else torch.autocast(self.device.type, self.dtype)
+        )
+
+
+def trunk_of(causal: Any) -> Any:
+    """The model below its output head."""
+    return causal.get_decoder()
+
+
+def head_of(causal: Any) -> Head:
+    """The output head of a causal model as plain tensors."""
+    layer, text = causal.get_output_embeddings(), causal.config.get_text_config(decoder=True)
+    scale = float(getattr(text, "logit_scale", None) or getattr(text, "lm_head_multiplier", None) or 1.0)
+    if divisor := getattr(text, "logits_scaling", None):
+        scale /= float(divisor)
+    softcap = getattr(text, "final_logit_softcapping", None)
+    return Head(layer.weight, getattr(layer, "bias", None), scale, None if softcap is None else float(softcap))
+
+
+def _pad_token(tokenizer: Any) -> int:
+    for candidate in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if candidate is not None:
+            return int(candidate)
+    return 0  # never seen by the model: padding is masked
+
+
+def _stop_tokens(tokenizer: Any, causal: Any, family: Family | None, chat: Chat) -> tuple[int, ...]:
+    found: list[Any] = [tokenizer.eos_token_id, chat.end_of_turn()]
+    for holder in (getattr(causal, "generation_config", None), causal.config):
+        ends = getattr(holder, "eos_token_id", None)
+        found += ends if isinstance(ends, list | tuple) else [ends]
+    vocabulary = tokenizer.get_vocab()
+    found += [vocabulary[token] for token in (family.stop_tokens if family is not None else ()) if token in vocabulary]
+    stops = tuple(sorted({int(one) for one in found if one is not None}))
+    if not stops:
+        raise ModelError("the model's tokenizer has no end token, so that no answer would ever end; set its eos_token")
+    return stops
