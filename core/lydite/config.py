@@ -6,13 +6,12 @@ entry in the configuration reference, which is generated from this file.
 
 from __future__ import annotations
 
-import re
 from datetime import date, time
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 
-from lydite.suggest import did_you_mean
+from lydite.config_checks import cross_problems
 
 
 class Section(BaseModel):
@@ -161,7 +160,7 @@ class LengthConfig(Section):
     """Shaping by length, in tokens; paid only to completions that pass `only_if`."""
 
     kind: Literal["soft_overlong", "cosine", "target"]
-    """soft_overlong: DAPO's penalty near the limit. cosine: short right answers earn more. target: close to a length."""
+    """soft_overlong: DAPO's penalty near the limit. cosine: short right answers earn more. target: near a length."""
     only_if: str
     """Name of the reward that must have passed."""
     weight: float = 1.0
@@ -226,7 +225,9 @@ class TrainConfig(Section):
     gradient_accumulation_steps: int = Field(1, ge=1)
     """Forward passes that make one update."""
     steps_per_generation: int | None = Field(None, ge=1)
-    """Forward passes that one sampling feeds, B = this * per_device_train_batch_size. None: gradient_accumulation_steps."""
+    """Forward passes that one sampling feeds: B is this times per_device_train_batch_size.
+
+    None: as gradient_accumulation_steps."""
     num_iterations: int = Field(1, ge=1)
     """Times that each sampling is trained on (mu in the GRPO paper)."""
     max_completion_length: int = Field(256, ge=1)
@@ -350,54 +351,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> RunConfig:
-        problems = [*_name_problems(self.name), *_length_problems(self.length, self.rewards)]
-        for name, reward in self.rewards.items():
-            problems += _reward_problems(name, reward, self.rewards)
+        problems = cross_problems(self)
         if problems:
             raise ValueError("\n".join(problems))
         return self
-
-
-def _name_problems(name: str) -> list[str]:
-    if name and name == name.strip() and name not in (".", "..") and not re.search(r"[/\\\0]", name):
-        return []
-    return [f"name = {name!r} cannot be the name of a folder; use one name without slashes"]
-
-
-def _reward_problems(name: str, reward: RewardConfig, stack: dict[str, RewardConfig]) -> list[str]:
-    table = f"rewards.{name}"
-    problems = []
-    if not re.fullmatch(r"[\w-]+", name):
-        problems.append(f"{table}: a reward's name is made of letters, digits, _ and -, got {name!r}")
-    for key in ("only_if", "fallback_for"):
-        other = getattr(reward, key)
-        if other == name:
-            problems.append(f"{table}.{key} names the reward itself; name another one, or leave it out")
-        elif other is not None and other not in stack:
-            problems.append(f"{table}.{key} = {other!r} is no reward of this stack{did_you_mean(other, stack)}")
-    if reward.weight_to is not None and reward.schedule_steps == 0:
-        problems.append(f"{table}.weight_to needs schedule_steps, the steps until it is reached")
-    if reward.weight_to is None and reward.schedule_steps > 0:
-        problems.append(f"{table}.schedule_steps needs weight_to, the weight that the schedule ends at")
-    for key in ("clip", "range"):
-        span = getattr(reward, key)
-        if span is not None and not span[0] < span[1]:
-            problems.append(f"{table}.{key} goes from low to high, got {list(span)}")
-    if reward.judge is None and reward.judge_options:
-        problems.append(f"{table}.judge_options needs judge, the name of the judge that takes them")
-    return problems
-
-
-def _length_problems(length: LengthConfig | None, stack: dict[str, RewardConfig]) -> list[str]:
-    if length is None:
-        return []
-    problems = []
-    if length.only_if not in stack:
-        problems.append(
-            f"length.only_if = {length.only_if!r} is no reward of this stack{did_you_mean(length.only_if, stack)}"
-        )
-    if length.kind == "soft_overlong" and not 1 <= length.cache <= length.max_length:
-        problems.append(f"length.cache is from 1 to length.max_length = {length.max_length}, got {length.cache}")
-    if length.kind == "target" and not 1 <= length.target <= length.max_length:
-        problems.append(f"length.target is from 1 to length.max_length = {length.max_length}, got {length.target}")
-    return problems
