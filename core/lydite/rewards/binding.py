@@ -1,0 +1,227 @@
+"""A configured reward tied to the function that a plugin offers, with all it asks for checked beforehand."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lydite.config import RewardConfig
+from lydite.contracts import GIVEN, Isolation, spec_of
+from lydite.errors import ConfigError
+from lydite.options import check_options, hints_of, option_parameters, positional_names
+from lydite.plugins import Offer, Plugins
+from lydite.rewards.calls import Kind, Terms
+from lydite.rewards.invoke import is_async
+from lydite.rewards.recipe import Recipe, WorkerReward, recipe_for
+from lydite.rewards.trl_style import PROVIDED, RECORDED, is_trl_style
+from lydite.suggest import close_to, did_you_mean
+
+GIVEN_TO_GROUPS: Final = frozenset({"group", "sample", "prompt", "reference", "judge"})
+"""What a group reward may be given; the rest of `GIVEN` belongs to a single completion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One reward of a stack."""
+
+    name: str
+    """Its name in the configuration."""
+    offer: Offer
+    kind: Kind
+    given: tuple[str, ...]
+    """Names of `GIVEN` that it takes."""
+    columns: tuple[str, ...]
+    """Columns of the data set that it cannot do without."""
+    optional_columns: tuple[str, ...]
+    """Columns that it takes where they are, since their parameters have a default."""
+    all_columns: bool
+    """A TRL-style function with `**kwargs`, which is given every column."""
+    plain_answer: bool
+    """Asks for a plain str as the answer: not called about completions that broke their format."""
+    range: tuple[float, float] | None
+    timeout: float
+    """Seconds for one completion."""
+    isolation: Isolation
+    is_async: bool
+    repeatable: bool
+    """Same input, same verdict: duplicates are judged once, and verdicts are cached."""
+    judge: Offer | None
+    in_worker: WorkerReward
+    """What a worker must know; also holds the checked options."""
+
+    @property
+    def version(self) -> str:
+        """The reward's own version, or that of its distribution."""
+        return spec_of(self.offer.thing).version or self.offer.owner.version
+
+    @property
+    def spoken(self) -> str:
+        """The reward as messages name it: `reward 'correct' (text/exact of lydite-text 0.1.0)`."""
+        return f"reward {self.name!r} ({self.offer.name} of {self.offer.owner})"
+
+    def check_columns(self, columns: Iterable[str]) -> None:
+        """Nothing, when the data set has every column that the reward needs.
+
+        Raises:
+            ConfigError: naming the reward, the column and the nearest column there is.
+        """
+        known = set(columns)
+        for column in self.columns:
+            if column not in known:
+                names = known if self.kind == "batch" else known | set(GIVEN)
+                raise ConfigError(
+                    f"{self.spoken} asks for {column!r}, which is no column of the data{did_you_mean(column, names)}"
+                )
+
+
+def bind(name: str, config: RewardConfig, plugins: Plugins) -> Binding:
+    """The binding of a configured reward.
+
+    Raises:
+        UnknownNameError: when nobody offers the reward or its judge.
+        ConfigError: on a wrong option, a judge that is missing or not asked for, or two different ranges.
+    """
+    offer = _find(config.use, plugins)
+    function = offer.thing
+    what = f"reward {name!r} ({offer.name} of {offer.owner})"
+    spec = spec_of(function)
+    kind: Kind = "group" if offer.kind == "group_rewards" else "batch" if is_trl_style(function) else "completion"
+    given, columns, optional = _wanted(what, kind, function, config.options)
+    holds_options = _options_alone(function, config.options) if kind == "batch" else function
+    options = check_options(what, holds_options, config.options)
+    judge, judge_options = _judge(what, config, given, plugins)
+    bounds = _range(what, config, spec.range)
+    recorded = tuple(one for one in RECORDED if kind == "batch" and _takes(function, one))
+    # What runs here needs no road to a worker, so a function that cannot be pickled may still run inline.
+    recipe = Recipe("pickle") if spec.isolation == "inline" else recipe_for(offer)
+    judge_recipe = None if judge is None else recipe_for(judge)
+    return Binding(
+        name=name,
+        offer=offer,
+        kind=kind,
+        given=given,
+        columns=columns,
+        optional_columns=optional,
+        all_columns=kind == "batch" and _takes_any(function),
+        plain_answer="answer" in given and _plain_str(function),
+        range=bounds,
+        timeout=config.timeout if config.timeout is not None else spec.timeout,
+        isolation=spec.isolation,
+        is_async=is_async(function),
+        # A judge's reply is drawn from a model; a batch function may look at what else is in the step.
+        repeatable=spec.deterministic and judge is None and kind != "batch",
+        judge=judge,
+        in_worker=WorkerReward(kind, Terms(name, bounds), recipe, options, judge_recipe, judge_options, recorded),
+    )
+
+
+def _find(use: str, plugins: Plugins) -> Offer:
+    singles, groups = plugins.offers["rewards"], plugins.offers["group_rewards"]
+    if use in singles and use in groups:
+        raise ConfigError(
+            f"{use!r} is offered as a reward by {singles[use].owner} and as a group reward by {groups[use].owner}; "
+            "one of the two plugins must be left out"
+        )
+    if use in groups:
+        return groups[use]
+    if use not in singles and close_to(use, singles) is None and close_to(use, groups) is not None:
+        return plugins.find("group_rewards", use)  # raises, with the group reward that was meant
+    return plugins.find("rewards", use)
+
+
+def _wanted(
+    what: str, kind: Kind, function: Callable[..., Any], options: Mapping[str, Any]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """The names of GIVEN, the required and the optional columns that the function takes."""
+    parameters = inspect.signature(function).parameters
+    names = positional_names(function)
+    if kind == "batch":
+        # TRL passes everything by keyword, so a keyword-only parameter without default or option is a column too.
+        names += tuple(
+            one for one, parameter in option_parameters(function).items() if _required(parameter) and one not in options
+        )
+        names = tuple(one for one in names if one not in PROVIDED)
+        return (), *_split(names, parameters)
+    given = tuple(one for one in names if one in GIVEN)
+    for one in given:
+        if kind == "group" and one not in GIVEN_TO_GROUPS:
+            raise ConfigError(
+                f"{what} is a group reward and asks for {one!r}; it can have: {', '.join(sorted(GIVEN_TO_GROUPS))}"
+            )
+    return given, *_split(tuple(one for one in names if one not in GIVEN), parameters)
+
+
+def _split(
+    names: tuple[str, ...], parameters: Mapping[str, inspect.Parameter]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    required = tuple(one for one in names if _required(parameters[one]))
+    return required, tuple(one for one in names if one not in required)
+
+
+def _required(parameter: inspect.Parameter) -> bool:
+    return parameter.default is inspect.Parameter.empty
+
+
+def _options_alone(function: Callable[..., Any], given: Mapping[str, Any]) -> Callable[..., Any]:
+    """A function with nothing but the options of a TRL-style one.
+
+    Its `**kwargs` are TRL's columns and not a licence for any option, and what TRL provides, or a column that is
+    asked for by keyword, is no option either.
+    """
+    hints = hints_of(function)
+    options = [
+        parameter
+        for one, parameter in option_parameters(function).items()
+        if one not in PROVIDED and (one in given or not _required(parameter))
+    ]
+
+    def alone() -> None: ...
+
+    vars(alone)["__signature__"] = inspect.Signature(options)
+    alone.__annotations__ = {one.name: hints.get(one.name, Any) for one in options}
+    return alone
+
+
+def _judge(
+    what: str, config: RewardConfig, given: tuple[str, ...], plugins: Plugins
+) -> tuple[Offer | None, dict[str, Any]]:
+    if "judge" not in given:
+        if config.judge is not None or config.judge_options:
+            raise ConfigError(f"{what} asks for no judge; leave out `judge` and `judge_options`")
+        return None, {}
+    if config.judge is None:
+        raise ConfigError(f"{what} asks for a judge; name one with `judge`{did_you_mean('', plugins.offers['judges'])}")
+    judge = plugins.find("judges", config.judge)
+    return judge, check_options(f"judge {config.judge!r} of {what}", judge.thing, config.judge_options)
+
+
+def _range(what: str, config: RewardConfig, declared: tuple[float, float] | None) -> tuple[float, float] | None:
+    configured = config.range
+    if configured is not None and not configured[0] < configured[1]:
+        raise ConfigError(f"the range of {what} goes from low to high, got {list(configured)}")
+    if configured is not None and declared is not None and configured != declared:
+        raise ConfigError(f"{what} declares the range {list(declared)} itself; leave out `range`")
+    return declared if declared is not None else configured
+
+
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    return name in inspect.signature(function).parameters or _takes_any(function)
+
+
+def _takes_any(function: Callable[..., Any]) -> bool:
+    return any(one.kind is inspect.Parameter.VAR_KEYWORD for one in inspect.signature(function).parameters.values())
+
+
+def _plain_str(function: Callable[..., Any]) -> bool:
+    """Whether the answer is annotated as str and nothing else."""
+    hint = hints_of(function).get("answer")
+    if hint is None:
+        annotation = inspect.signature(function).parameters["answer"].annotation
+        return annotation is str or annotation == "str"
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return False
+    return hint is str

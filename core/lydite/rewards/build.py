@@ -1,0 +1,150 @@
+"""From a configuration to a stack: everything that can be wrong with its rewards is found here, before any model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lydite.config import LengthConfig, RewardConfig, RunConfig, StackConfig
+from lydite.contracts import Format
+from lydite.errors import ConfigError
+from lydite.plugins import Plugins
+from lydite.rewards.binding import Binding, bind
+from lydite.rewards.cache import VerdictCache
+from lydite.rewards.compose import Rule
+from lydite.rewards.shaping import NAME as LENGTH
+from lydite.rewards.shaping import length_shaping
+from lydite.rewards.spawn import Limits
+from lydite.rewards.stack import Cascade, RewardStack
+from lydite.rewards.window import ErrorWindow
+from lydite.rewards.worker import WorkerPool
+
+
+def build_stack(config: RunConfig, plugins: Plugins, format: Format) -> RewardStack:
+    """The rewards that a run trains on. No process is started before something is scored.
+
+    Raises:
+        UnknownNameError: when nobody offers a reward or judge of that name.
+        ConfigError: on wrong options, and on rewards that contradict each other.
+    """
+    return _build(config.rewards, config.length, config.stack, config.train.max_steps, plugins, format, None)
+
+
+def build_eval_stack(
+    config: RunConfig, plugins: Plugins, format: Format, *, pool: WorkerPool | None = None
+) -> RewardStack:
+    """The one reward of the held-out evaluation, under the name of its metric.
+
+    It uses the worker processes of `pool`, say those of the training stack, or else has its own.
+
+    Raises:
+        ConfigError: when the configuration has no evaluation, or as `build_stack` does.
+    """
+    if config.eval is None:
+        raise ConfigError("this run has no [eval] table, so there is no held-out reward")
+    name, reward = config.eval.metric, config.eval.reward
+    for key in ("only_if", "fallback_for"):
+        if getattr(reward, key) is not None:
+            raise ConfigError(f"eval.reward.{key} names another reward, and the evaluation has only one")
+    return _build({name: reward}, None, config.stack, config.train.max_steps, plugins, format, pool)
+
+
+def _build(
+    rewards: Mapping[str, RewardConfig],
+    length: LengthConfig | None,
+    stack: StackConfig,
+    max_steps: int,
+    plugins: Plugins,
+    format: Format,
+    pool: WorkerPool | None,
+) -> RewardStack:
+    bindings = {name: bind(name, reward, plugins) for name, reward in rewards.items()}
+    rules = {name: _rule(name, reward, bindings[name]) for name, reward in rewards.items()}
+    for name, reward in rewards.items():
+        _check_relations(name, reward, rewards, stack)
+    phases = _phases(rewards, bindings)
+    shaping = None
+    if length is not None:
+        if LENGTH in rewards:
+            raise ConfigError(
+                f"a reward is called {LENGTH!r}, the name of the component that [length] makes; rename it"
+            )
+        shaping = length_shaping(length)
+        rules[LENGTH] = shaping.rule
+    if all(rule.weight == 0 and not rule.weight_to and not rule.gate for rule in rules.values()):
+        raise ConfigError("every reward has weight 0, so that nothing can be learned; give one of them a weight")
+    limits = Limits(stack.memory_mb, stack.cpu_seconds)
+    return RewardStack(
+        phases=phases,
+        rules=rules,
+        cascades={
+            name: Cascade(one.fallback_for, one.fallback_share)
+            for name, one in rewards.items()
+            if one.fallback_for is not None
+        },
+        length=shaping,
+        format=format,
+        aggregate=stack.aggregate,
+        max_steps=max_steps,
+        windows={
+            name: ErrorWindow(one.spoken, size=stack.error_window, max_share=stack.max_error_share)
+            for name, one in bindings.items()
+        },
+        pool=pool or WorkerPool(workers=stack.workers, limits=limits, recycle_after=stack.recycle_after),
+        owns_pool=pool is None,
+        cache=VerdictCache(stack.cache_size),
+    )
+
+
+def _rule(name: str, reward: RewardConfig, binding: Binding) -> Rule:
+    if reward.rescale is not None:
+        if binding.range is None:
+            raise ConfigError(
+                f"rewards.{name}.rescale starts from the reward's range, and {reward.use!r} declares none; "
+                f"give it with rewards.{name}.range = [low, high]"
+            )
+        if reward.rescale[0] == reward.rescale[1]:
+            raise ConfigError(
+                f"rewards.{name}.rescale maps everything onto {reward.rescale[0]}; give two different ends"
+            )
+    return Rule(
+        weight=reward.weight,
+        weight_to=reward.weight_to,
+        schedule_steps=reward.schedule_steps,
+        gate=reward.gate,
+        gate_score=reward.gate_score,
+        pass_at=reward.pass_at,
+        clip=reward.clip,
+        rescale=reward.rescale,
+        only_if=reward.only_if,
+        range=binding.range,
+    )
+
+
+def _check_relations(name: str, reward: RewardConfig, rewards: Mapping[str, RewardConfig], stack: StackConfig) -> None:
+    before = reward.fallback_for
+    if before is not None and rewards[before].gate:
+        raise ConfigError(
+            f"rewards.{name}.fallback_for = {before!r} is a gate: what it stops has its total already, so there is "
+            "nothing to fall back to; drop the one or the other"
+        )
+    if reward.gate and before is not None:
+        raise ConfigError(f"rewards.{name} is a gate and a fallback; a gate must be asked about every completion")
+    if reward.gate and stack.aggregate == "normalize_then_sum" and reward.gate_score != 0.0:
+        raise ConfigError(
+            f"rewards.{name}.gate_score = {reward.gate_score} cannot be kept under stack.aggregate = "
+            "'normalize_then_sum', where each reward is normalised by itself; a gate makes the others count 0 there"
+        )
+
+
+def _phases(rewards: Mapping[str, RewardConfig], bindings: Mapping[str, Binding]) -> Sequence[Sequence[Binding]]:
+    """The rewards in the order in which they can be asked: each fallback after what it falls back from."""
+    phases: list[list[Binding]] = []
+    left = dict(bindings)
+    done: set[str] = set()
+    while left:
+        ready = [name for name in left if rewards[name].fallback_for is None or rewards[name].fallback_for in done]
+        if not ready:
+            raise ConfigError(f"the rewards {', '.join(sorted(left))} fall back on each other in a circle")
+        phases.append([left.pop(name) for name in ready])
+        done.update(ready)
+    return phases
