@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch import Tensor
 
-from lydite.policy.kvcache import expand_cache, keep_rows, make_cache, on_device
+from lydite.policy.kvcache import expand_cache, is_reserved, keep_rows, make_cache, on_device
 from lydite.policy.sampler import Draw, draw_tokens
 
 if TYPE_CHECKING:
@@ -41,12 +41,16 @@ def decode(
     """
     device = policy.device
     tokens, mask = _left_padded(prompts, policy.pad_token_id, device)
+    cache = make_cache(policy.config, tokens.shape[1])
+    shared = is_reserved(cache)
+    if not shared:  # each completion reads its prompt, and all rows stay to the end
+        tokens, mask, copies = tokens.repeat_interleave(copies, dim=0), mask.repeat_interleave(copies, dim=0), 1
     padded = not bool(mask.all())
     positions = (mask.cumsum(dim=1) - 1).clamp_(min=0)
-    cache = make_cache(policy.config, tokens.shape[1])
     hidden = policy.trunk_step(tokens, mask if padded else None, positions, cache)[:, -1]
     logits = policy.logits(hidden).repeat_interleave(copies, dim=0)
-    expand_cache(cache, copies, tokens.shape[1] + max_tokens - 1)
+    if shared:
+        expand_cache(cache, copies, tokens.shape[1] + max_tokens - 1)
     position = (positions[:, -1:] + 1).repeat_interleave(copies, dim=0)
     # One mask for the whole run: what is yet to come is seen, what pads the prompt is not.
     total = uniform.shape[0]
@@ -72,7 +76,7 @@ def decode(
         running &= ~ended
         if step + 1 == max_tokens or not bool(running.any()):
             break
-        if int((~running).sum()) >= _DROP_AT * len(running):
+        if shared and int((~running).sum()) >= _DROP_AT * len(running):
             left = on_device(running.nonzero()[:, 0].tolist(), device)
             keep_rows(cache, left)
             token, position = token[left], position[left]

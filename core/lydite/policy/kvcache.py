@@ -66,7 +66,7 @@ class ReservedLayer(DynamicLayer):  # type: ignore[misc]
 
 
 def make_cache(config: Any, prompt_length: int) -> Cache:
-    """An empty cache for the prefill of prompts of that padded length."""
+    """An empty cache for prompts of that padded length: of reserved layers where the architecture allows it."""
     text = config.get_text_config(decoder=True)
     kinds = set(getattr(text, "layer_types", None) or ("full_attention",))
     if kinds <= _PLAIN:
@@ -74,26 +74,21 @@ def make_cache(config: Any, prompt_length: int) -> Cache:
     return DynamicCache(config=config)
 
 
+def is_reserved(cache: Cache) -> bool:
+    """True when rows of the cache can be repeated and dropped; recurrent states, for one, cannot."""
+    return bool(cache.layers) and isinstance(cache.layers[0], ReservedLayer)
+
+
 def expand_cache(cache: Cache, repeats: int, capacity: int) -> None:
-    """Every row of the cache `repeats` times over, with room for `capacity` tokens."""
+    """Every row of a reserved cache `repeats` times over, with room for `capacity` tokens."""
     for layer in cache.layers:
-        if isinstance(layer, ReservedLayer):
-            layer.expand(repeats, capacity)
-    if not _reserved(cache):
-        cache.batch_repeat_interleave(repeats)
+        layer.expand(repeats, capacity)
 
 
 def keep_rows(cache: Cache, rows: Tensor) -> None:
-    """Only these rows of the cache's batch, in this order."""
+    """Only these rows of a reserved cache's batch, in this order."""
     for layer in cache.layers:
-        if isinstance(layer, ReservedLayer):
-            layer.keep(rows)
-    if not _reserved(cache):
-        cache.batch_select_indices(rows)
-
-
-def _reserved(cache: Cache) -> bool:
-    return bool(cache.layers) and isinstance(cache.layers[0], ReservedLayer)
+        layer.keep(rows)
 
 
 def on_device(rows: list[int], device: torch.device) -> Tensor:

@@ -57,10 +57,10 @@ class Policy:
         self._switch = switch
         self._load_start = load_start
         self._start: Any = None
-        special = special_ids(tokenizer)
-        keep = () if family is None or family.think_tokens is None else family.think_tokens
+        marks = (family.think_tokens if family is not None else None) or ()
+        vocabulary = tokenizer.get_vocab()
         # The marks of thinking are part of what a format reads, even where the tokenizer calls them special.
-        self._hidden_ids = special - set(tokenizer.convert_tokens_to_ids(list(keep)))
+        self._hidden_ids = special_ids(tokenizer) - {vocabulary.get(mark) for mark in marks}
 
     @property
     def config(self) -> Any:
