@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from support.tiny_model import make_tiny_model
+
 from lydite.config import LoraConfig, ModelConfig
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, load_policy
@@ -14,7 +16,6 @@ from lydite.rollout import Sampling
 from lydite.rollout.hf import HfEngine
 from lydite.types import Prompt, Sample
 from lydite_families import BY_MODEL_TYPE
-from support.tiny_model import make_tiny_model
 
 PROMPTS = ("What is 2 + 3?", "Name a colour that is neither red nor green, please.", "Why?")
 

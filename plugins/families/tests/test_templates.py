@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.tiny_model import make_tiny_model, make_tiny_tokenizer
+
 from lydite.config import LoraConfig, ModelConfig
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, load_policy
 from lydite.types import Message, Sample
 from lydite_families import BY_MODEL_TYPE, lydite_family
-from support.tiny_model import make_tiny_model, make_tiny_tokenizer
 
 CASES: list[tuple[str, dict[str, str], str]] = [
     (
@@ -47,7 +48,8 @@ CASES: list[tuple[str, dict[str, str], str]] = [
     (
         "phi3",
         {"eos_token": "<|endoftext|>"},
-        "<|system|>\nBe brief.<|end|>\n<|user|>\nOne?<|end|>\n<|assistant|>\n1<|end|>\n<|user|>\nTwo?<|end|>\n<|assistant|>\n",
+        "<|system|>\nBe brief.<|end|>\n<|user|>\nOne?<|end|>\n<|assistant|>\n1<|end|>\n"
+        "<|user|>\nTwo?<|end|>\n<|assistant|>\n",
     ),
     (
         "phi3",
