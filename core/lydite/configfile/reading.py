@@ -13,7 +13,7 @@ from lydite.config import RunConfig
 from lydite.configfile.overrides import apply_overrides, plain_tables
 from lydite.configfile.problems import config_error, shown
 from lydite.errors import ConfigError
-from lydite.suggest import did_you_mean
+from lydite.suggest import close_to
 
 Source: TypeAlias = Path | str | Mapping[str, Any] | RunConfig
 """The path of a TOML file, its content as nested mappings, or a configuration read already."""
@@ -50,7 +50,7 @@ def read_config(
     _make_absolute(content, folder)
     if plugin_files:
         added = [str(Path(file).absolute()) for file in plugin_files]
-        content["plugin_files"] = [*content.get("plugin_files", ()), *added]
+        content["plugin_files"] = list(dict.fromkeys([*content.get("plugin_files", ()), *added]))
     try:
         return RunConfig.model_validate(content)
     except ValidationError as error:
@@ -78,8 +78,9 @@ def _parsed(path: Path) -> dict[str, Any]:
         )
         raise ConfigError(f"{path} is a folder, expected a TOML file{inside}")
     if not path.is_file():
-        near = [str(one) for one in path.parent.glob("*.toml")] if path.parent.is_dir() else []
-        raise ConfigError(f"{path}: there is no such file{did_you_mean(str(path), near) if near else ''}")
+        beside = {one.stem: one for one in path.parent.glob("*.toml")}
+        near = close_to(path.stem, beside)
+        raise ConfigError(f"{path}: there is no such file{f'; did you mean {str(beside[near])!r}?' if near else ''}")
     try:
         text = path.read_bytes().decode()
     except UnicodeDecodeError as error:

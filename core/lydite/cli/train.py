@@ -1,0 +1,81 @@
+"""`lydite train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lydite.cli import INTERRUPTED
+from lydite.cli.runs import CONFIG, find_run
+from lydite.cli.speaking import print_note
+from lydite.config import RunConfig
+from lydite.configfile import read_config
+from lydite.errors import ConfigError
+
+
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG.toml", help="What to train, and on what.", show_default=False)
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as learning_rate=1e-5. Can be repeated."),
+    ] = None,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option("--plugin", metavar="FILE.py", help="Use a local Python file as a plugin. Can be repeated."),
+    ] = None,
+    no_plugin: Annotated[
+        list[str] | None,
+        typer.Option("--no-plugin", metavar="NAME", help="Leave out a plugin or a distribution. Can be repeated."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything but train nothing.")] = False,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="RUN", help="Go on with the run in this folder.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the run's folder; otherwise the file's.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Empty the run's folder first.")] = False,
+) -> None:
+    """Train a model, or go on with a run."""
+    folder = None if resume is None else find_run(resume)
+    if folder is not None and overwrite:
+        raise ConfigError("--resume goes on with a run and --overwrite empties its folder; leave one of them out")
+    chosen = _chosen_config(config, changes or (), plugin or (), folder, name)
+    block = tuple(no_plugin or ())
+
+    from lydite import api
+
+    if dry_run:
+        for line in api.check(chosen, block=block).lines:
+            print(line)
+        print("nothing was trained: this was a dry run")
+        return
+    try:
+        api.train(chosen, resume=folder, overwrite=overwrite, block=block)
+    except KeyboardInterrupt:
+        print_note(_after_interruption(folder or Path(chosen.output_dir) / chosen.name))
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _chosen_config(
+    config: Path | None, changes: tuple[str, ...] | list[str], plugin: tuple[Path, ...] | list[Path],
+    folder: Path | None, name: str | None,
+) -> RunConfig:  # fmt: skip
+    """What to train. A run that is resumed keeps its name, whatever the file is called that is given with it."""
+    if folder is not None:
+        stored = read_config(folder / CONFIG)
+        source = stored if config is None else config
+        return read_config(source, overrides=changes, plugin_files=plugin, name=name or stored.name)
+    if config is None:
+        raise ConfigError("train needs a configuration file, or --resume with the folder of a run")
+    return read_config(config, overrides=changes, plugin_files=plugin, name=name)
+
+
+def _after_interruption(folder: Path) -> str:
+    if (folder / CONFIG).is_file():
+        return f"interrupted; to go on: lydite train --resume {folder}"
+    return "interrupted before the first step; nothing was kept"
