@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from lydite.errors import ConfigError
 from lydite.suggest import did_you_mean
@@ -31,7 +31,7 @@ def hints_of(function: Callable[..., Any]) -> dict[str, Any]:
     if not inspect.isroutine(target):
         target = type(target).__call__
     try:
-        return typing.get_type_hints(target)
+        return typing.get_type_hints(target, include_extras=True)  # constraints such as Field(ge=0) are extras
     except (NameError, TypeError, AttributeError):
         return {}
 
@@ -45,7 +45,8 @@ def check_options(what: str, function: Callable[..., Any], given: Mapping[str, A
         ConfigError: on an option the function does not have, one that is missing, or one of a wrong type.
     """
     parameters = option_parameters(function)
-    takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in inspect.signature(function).parameters.values())
+    every = inspect.signature(function).parameters.values()
+    takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in every)
     hints = hints_of(function)
     for name in given:
         if name not in parameters and not takes_any:
@@ -60,11 +61,23 @@ def _converted(what: str, name: str, value: Any, annotation: Any) -> Any:
     adapter: TypeAdapter[Any]
     try:
         adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
-    except Exception:  # pydantic refuses a config for models and dataclasses of its own
+    except PydanticUserError:  # pydantic refuses a config for models and dataclasses of its own
         adapter = TypeAdapter(annotation)
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        expected = getattr(annotation, "__name__", None) or str(annotation)
         problem = error.errors()[0]["msg"]
-        raise ConfigError(f"option {name!r} of {what} must be {expected}, got {value!r} ({problem})") from None
+        raise ConfigError(
+            f"option {name!r} of {what} must be {_named(annotation)}, got {value!r} ({problem})"
+        ) from None
+
+
+def _named(annotation: Any) -> str:
+    """A type as a reader of a message knows it: `float`, `list[str]`, `'all' or 'any'`."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _named(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) is typing.Literal:
+        return " or ".join(repr(one) for one in typing.get_args(annotation))
+    if inspect.isclass(annotation) and not typing.get_args(annotation):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "").replace("collections.abc.", "")

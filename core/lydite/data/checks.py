@@ -92,6 +92,6 @@ def drop_long_prompts(
             skipped.append(Skipped(sample.id, f"prompt: {length} tokens, max_prompt_length is {limit}"))
     if shortest is not None and not kept:
         raise DataError(
-            f"all {len(samples)} prompts are longer than max_prompt_length = {limit}; the shortest has {shortest} tokens"
+            f"all {len(samples)} prompts are longer than max_prompt_length = {limit}; the shortest has {shortest}"
         )
     return tuple(kept), tuple(skipped)
