@@ -109,7 +109,10 @@ def _components(group: ScoredGroup) -> Mapping[str, tuple[float, list[float | No
 
 
 def _was_gated(one: ScoredCompletion) -> bool:
-    """True when the total is not the weighted sum of the values, so that a gate must have set it."""
+    """True when the total is not the weighted sum of the values, so that a gate must have set it.
+
+    Where a gate's score happens to be that sum, the values stand as the reward stack gave them.
+    """
     if one.reward is None:
         return False
     terms = [part.weight * part.value for part in one.components.values() if part.value is not None]

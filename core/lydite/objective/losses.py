@@ -2,9 +2,10 @@
 
 With r = exp(logp - old_logp), advantage A of the completion, the loss of one token is
 
-    l = -min(min(r, delta) A, clip(r, 1 - epsilon, 1 + epsilon_high) A) + beta KL,
+    l = -min(min(r, delta) A, clip(r, 1 - epsilon, 1 + epsilon_high) A) + beta r KL,
     KL = exp(ref - logp) - (ref - logp) - 1,
 
+(the factor r makes the gradient of the KL term unbiased, and matters for the gradient even where r is 1),
 and a loss type says what the sum of l over the tokens of an update is divided by. The divisors are those
 of the whole update (`UpdateTotals`), so micro-batches of any sizes, summed, give the update's own loss and
 gradient. TRL divides within each micro-batch and then by their number: with one micro-batch per update,
@@ -12,7 +13,8 @@ or micro-batches that are equal in what the loss type counts, both are the same 
 
 Source: GRPO (DeepSeekMath, arXiv 2402.03300) equations 3 and 4; `epsilon_high` from DAPO (arXiv 2503.14476)
 equation 10; `delta` from INTELLECT-2 (arXiv 2505.07291), two-sided clipping; the k3 estimate of KL from J. Schulman,
-"Approximating KL divergence", 2020.
+"Approximating KL divergence", 2020, and its factor r from DeepSeek-V3.2 (arXiv 2512.02556), "unbiased KL
+estimate". Checked against TRL 1.16 with its default settings.
 """
 
 from __future__ import annotations
@@ -41,11 +43,13 @@ class LossSettings:
     """None: as epsilon."""
     delta: float | None = None
     beta: float = 0.0
+    use_bias_correction_kl: bool = True
+    """Multiplies the KL term by the ratio; False is the term of the GRPO paper, whose gradient is biased."""
 
     @classmethod
     def of(cls, config: TrainConfig) -> LossSettings:
         """The settings that a run's configuration asks for."""
-        return cls(config.epsilon, config.epsilon_high, config.delta, config.beta)
+        return cls(epsilon=config.epsilon, epsilon_high=config.epsilon_high, delta=config.delta, beta=config.beta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,8 @@ def _token_losses(inputs: LossInputs, settings: LossSettings) -> tuple[Tensor, L
             raise ValueError(f"beta = {settings.beta} needs the reference's log-probabilities; ref_logps is None")
         away = torch.where(mask, inputs.ref_logps - inputs.logps, 0.0)
         kl = torch.expm1(away) - away
+        if settings.use_bias_correction_kl:
+            kl = kl * ratio
         losses = losses + settings.beta * kl
     with torch.no_grad():
         metrics = _metrics(

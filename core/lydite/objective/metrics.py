@@ -18,7 +18,7 @@ class LossMetrics:
     entropy: Tensor | None
     """Sum over tokens, in nats; None where it was not asked for."""
     kl: Tensor | None
-    """Sum over tokens of the k3 estimate, in nats; None without a reference."""
+    """Sum over tokens of the KL term without beta, in nats; None without a reference."""
     low: Tensor
     """Tokens whose gradient the lower clip removed: ratio < 1 - epsilon, advantage < 0."""
     high: Tensor
