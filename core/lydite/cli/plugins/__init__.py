@@ -48,14 +48,14 @@ def info_command(
     as_json: AsJson = False,
     plugin: Files = None,
 ) -> None:
-    """Describe a plugin or one thing that it offers: what it takes, its options, its range."""
+    """Describe a plugin, or one thing that it offers."""
     found = descriptions(_load(plugin), name)
     print_json(found) if as_json else print_descriptions(found)
 
 
 @plugins_app.command("doctor")
 def doctor_command(as_json: AsJson = False, plugin: Files = None) -> None:
-    """Explain every plugin that fails to load; exits with 1 when there is one."""
+    """Explain every plugin that fails to load."""
     found = diagnosis(_load(plugin))
     print_json(found) if as_json else print_diagnosis(found)
     if found["failures"]:
