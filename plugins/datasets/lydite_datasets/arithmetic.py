@@ -41,8 +41,9 @@ def arithmetic(
         raise DataError(f"low = {low} is above high = {high}")
     needed = {"a", "b"} | ({"operation"} if len(operations) > 1 else set())
     fields = set(fields_of(template))
-    if fields - {"a", "b", "operation"}:
-        raise DataError(f"the template {template!r} may name {{a}}, {{b}} and {{operation}}, not {sorted(fields)}")
+    unknown = sorted(fields - {"a", "b", "operation"})
+    if unknown:
+        raise DataError(f"the template {template!r} may name {{a}}, {{b}} and {{operation}}, not {unknown}")
     if not needed <= fields:
         raise DataError(f"the template {template!r} must name {sorted(needed)}, or different questions look the same")
     span = high - low + 1

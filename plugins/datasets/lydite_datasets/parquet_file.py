@@ -40,8 +40,8 @@ def parquet_file(
 
 
 def _length(file: Path) -> int:
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow
+    import pyarrow.parquet
 
     try:
         return int(pyarrow.parquet.read_metadata(file).num_rows)
