@@ -201,8 +201,6 @@ def _judge(
 
 def _range(what: str, config: RewardConfig, declared: tuple[float, float] | None) -> tuple[float, float] | None:
     configured = config.range
-    if configured is not None and not configured[0] < configured[1]:
-        raise ConfigError(f"the range of {what} goes from low to high, got {list(configured)}")
     if configured is not None and declared is not None and configured != declared:
         raise ConfigError(f"{what} declares the range {list(declared)} itself; leave out `range`")
     return declared if declared is not None else configured

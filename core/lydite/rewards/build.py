@@ -12,7 +12,7 @@ from lydite.rewards.binding import Binding, bind
 from lydite.rewards.cache import VerdictCache
 from lydite.rewards.compose import Rule
 from lydite.rewards.shaping import NAME as LENGTH
-from lydite.rewards.shaping import length_shaping
+from lydite.rewards.shaping import LengthShaping
 from lydite.rewards.spawn import Limits
 from lydite.rewards.stack import Cascade, RewardStack
 from lydite.rewards.window import ErrorWindow
@@ -42,9 +42,6 @@ def build_eval_stack(
     if config.eval is None:
         raise ConfigError("this run has no [eval] table, so there is no held-out reward")
     name, reward = config.eval.metric, config.eval.reward
-    for key in ("only_if", "fallback_for"):
-        if getattr(reward, key) is not None:
-            raise ConfigError(f"eval.reward.{key} names another reward, and the evaluation has only one")
     return _build({name: reward}, None, config.stack, config.train.max_steps, plugins, format, pool)
 
 
@@ -68,7 +65,7 @@ def _build(
             raise ConfigError(
                 f"a reward is called {LENGTH!r}, the name of the component that [length] makes; rename it"
             )
-        shaping = length_shaping(length)
+        shaping = LengthShaping(length)
         rules[LENGTH] = shaping.rule
     if all(rule.weight == 0 and not rule.weight_to and not rule.gate for rule in rules.values()):
         raise ConfigError("every reward has weight 0, so that nothing can be learned; give one of them a weight")

@@ -34,7 +34,9 @@ def cosine(tokens: int, *, max_length: int) -> float:
 
 
 def target(tokens: int, *, max_length: int, target: int) -> float:
-    """1 at `target` tokens, falling in straight lines to 0 at no tokens and at `max_length`; 0 from there on."""
-    if tokens <= target:
-        return max(tokens, 0) / target
-    return max(0.0, (max_length - tokens) / (max_length - target))
+    """1 at `target` tokens, falling in straight lines to 0 at no tokens and at `max_length`; 0 from there on.
+
+    A target at the limit itself is met by everything that reaches the limit.
+    """
+    length = min(tokens, max_length)
+    return length / target if length <= target else (max_length - length) / (max_length - target)

@@ -148,7 +148,7 @@ class WorkerPool:
         if stage is Stage.LOADING:
             what = f"it took more than {LOAD_SECONDS:.0f} s" if overdue else f"the process ended ({_ending(exitcode)})"
             raise _unloadable(work, what)
-        if stage is not Stage.RUNNING:
+        if stage is Stage.WAITING:
             self._failed_starts += 1
             if self._failed_starts >= MOST_FAILED_STARTS:
                 raise RewardError(
@@ -158,12 +158,13 @@ class WorkerPool:
                 )
             queue.appendleft(portion)
             return
-        if index == ALL:
-            guilty: tuple[int, ...] = ()
-        else:
-            guilty = portion.places[index : index + 1]
+        # A worker that is done and cannot say so was crippled by any of its calls, as one that runs all at once.
+        unclear = stage is Stage.DONE or index == ALL
+        guilty = (
+            portion.places[index : index + 1] if not unclear else portion.places if len(portion.places) == 1 else ()
+        )
         for place in guilty:
-            verdict = self._blame(work, work.calls[place], overdue, exitcode)
+            verdict = self._blame(work, work.calls[place], overdue and stage is Stage.RUNNING, exitcode)
             results[portion.work][place] = Outcome((verdict,) * work.calls[place].size, verdict.seconds)
         queue.extendleft(Portion(portion.work, (one,)) for one in reversed(portion.places) if one not in guilty)
 
