@@ -99,7 +99,8 @@ def main(arguments: list[str]) -> int:
     """Writes or checks every page; the exit code."""
     stale = [name for name, page in PAGES.items() if not _is_current(REFERENCE / name, page())]
     if "--check" in arguments:
-        print(*(f"docs/reference/{name} is not what the code says; run: make docs" for name in stale), sep="\n", end="")
+        for name in stale:
+            print(f"docs/reference/{name} is not what the code says; run: make docs")
         return int(bool(stale))
     REFERENCE.mkdir(exist_ok=True)
     for name in stale:

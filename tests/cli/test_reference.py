@@ -61,4 +61,4 @@ def test_a_page_that_is_behind_is_named(
     (tmp_path / "reference" / "hooks.md").write_text("# Hooks\n")
     capsys.readouterr()
     assert generate.main(["--check"]) == 1
-    assert capsys.readouterr().out == "docs/reference/hooks.md is not what the code says; run: make docs"
+    assert capsys.readouterr().out == "docs/reference/hooks.md is not what the code says; run: make docs\n"

@@ -54,7 +54,7 @@ def print_descriptions(found: list[dict[str, Any]]) -> None:
             console.print()
         title, lines = _plugin_page(one) if one["kind"] == "plugin" else _offer_page(one)
         console.print(Text(title, style="bold"))
-        console.print(Text("\n".join(lines)))
+        console.print(Text("\n".join(lines)), soft_wrap=True)
 
 
 def _described(offer: Offer) -> dict[str, Any]:

