@@ -9,7 +9,7 @@ The same arguments give the same weights. The tokenizer is byte-level, so that i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ CHATML = (
 )
 _LINES = ("What is 2 + 3? It is 5.", "Name a colour: red, green, blue.", "<answer>42</answer> the end of the answer")
 _SIZES = {
-    "hidden_size": 32,
-    "intermediate_size": 48,
+    "hidden_size": 64,  # a block of NF4, so that the tiny models can be packed
+    "intermediate_size": 128,
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
@@ -64,17 +64,21 @@ def make_tiny_model(
     *,
     chat_template: str | None = CHATML,
     special_tokens: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> Path:
     """Writes config, weights and tokenizer into the folder, and returns it.
 
-    `special_tokens` are added to the vocabulary, beside the padding and ChatML marks.
+    `settings` replace those of the model's configuration. `special_tokens` are added to the vocabulary, beside
+    the padding and ChatML marks.
     """
     tokenizer = make_tiny_tokenizer(chat_template=chat_template, special_tokens=special_tokens)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = transformers.AutoModelForCausalLM.from_config(_config(architecture, tokenizer)).to(dtype)
+        model = transformers.AutoModelForCausalLM.from_config(_config(architecture, tokenizer, settings or {})).to(
+            dtype
+        )
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -101,7 +105,7 @@ def make_tiny_tokenizer(*, chat_template: str | None = CHATML, special_tokens: S
     return tokenizer
 
 
-def _config(architecture: str, tokenizer: Any) -> Any:
+def _config(architecture: str, tokenizer: Any, settings: Mapping[str, Any]) -> Any:
     common = {
         **_SIZES,
         "vocab_size": len(tokenizer),
@@ -110,10 +114,10 @@ def _config(architecture: str, tokenizer: Any) -> Any:
         "bos_token_id": None,
     }
     if architecture != "gemma3":
-        return transformers.AutoConfig.for_model(architecture, **{**common, **_OWN[architecture]})
+        return transformers.AutoConfig.for_model(architecture, **{**common, **_OWN[architecture], **settings})
     vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     return transformers.Gemma3Config(
-        text_config={**common, **_OWN["gemma3_text"]},
+        text_config={**common, **_OWN["gemma3_text"], **settings},
         vision_config={**vision, "image_size": 28, "patch_size": 14},
         eos_token_id=tokenizer.eos_token_id,
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
+import psutil
 import torch
 from torch import nn
 
 from lydite.errors import ConfigError, MissingExtraError
+
+BLOCK: Final = 64  # weights that share a scale
 
 
 def quantise_linears(
@@ -22,8 +26,9 @@ def quantise_linears(
 ) -> list[str]:
     """The names of the linear layers that are now NF4, quantised one after another on `device`.
 
-    A layer stays as it is when it is in `skip`, or when an entry of `keep_16bit` is its name or a part of it.
-    Blocks of 64 weights share a scale, and 256 of those scales a second one: 0.516 bytes a weight.
+    A layer stays as it is when it is in `skip`, when an entry of `keep_16bit` is its name or a part of it, and
+    on a CPU when its rows do not divide into blocks. Blocks of 64 weights share a scale, and 256 of those
+    scales a second one: 0.516 bytes a weight.
 
     Raises:
         ConfigError: when an entry of `keep_16bit` is in no layer's name, or no layer is left to quantise.
@@ -42,7 +47,13 @@ def quantise_linears(
         if not any(entry in name for name in linears):
             shown = ", ".join(list(linears)[:4])
             raise ConfigError(f"model.keep_16bit: {entry!r} is in no linear layer's name (they are {shown}, ...)")
-    chosen = [name for name in linears if not any(entry in name for entry in keep_16bit)]
+    chosen = [
+        name
+        for name, linear in linears.items()
+        if not any(entry in name for entry in keep_16bit)
+        # bitsandbytes unpacks other rows wrongly on CPUs: measured with 0.50.2, twice the rounding error and more.
+        and (device.type != "cpu" or linear.in_features % BLOCK == 0)
+    ]
     if not chosen:
         raise ConfigError("model.quantization = 'nf4': no linear layer is left to quantise; shorten model.keep_16bit")
     for name in chosen:
@@ -53,7 +64,7 @@ def quantise_linears(
         packed.weight = Params4bit(
             linear.weight.data,
             requires_grad=False,
-            blocksize=64,
+            blocksize=BLOCK,
             compress_statistics=True,
             quant_type="nf4",
             module=packed,
@@ -68,8 +79,9 @@ def quantise_linears(
 
 
 def is_nf4(module: nn.Module) -> bool:
-    """True for a linear layer whose weight is packed by bitsandbytes."""
-    return getattr(getattr(module, "weight", None), "quant_state", None) is not None
+    """True for a linear layer whose own weight is packed by bitsandbytes."""
+    weight = dict(module.named_parameters(recurse=False)).get("weight")
+    return getattr(weight, "quant_state", None) is not None
 
 
 def unpacked(module: Any) -> torch.Tensor:
@@ -84,9 +96,12 @@ def unpacked(module: Any) -> torch.Tensor:
 def unpacked_copies(model: nn.Module) -> Iterator[None]:
     """While open, every NF4 layer multiplies by a 16-bit copy of its weight instead of unpacking it each time.
 
-    Takes 2 bytes a weight; the packed weights stay, and are used again when it closes.
+    Takes 2 bytes a weight, and so is left out where that is more than half of the free memory. The packed
+    weights stay, and are used again when it closes.
     """
-    layers = [module for module in model.modules() if is_nf4(module)]
+    layers: list[Any] = [module for module in model.modules() if is_nf4(module)]
+    if layers and not _fits(layers):
+        layers = []
     try:
         for layer in layers:
             weight, bias = unpacked(layer), layer.bias
@@ -95,3 +110,10 @@ def unpacked_copies(model: nn.Module) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.__dict__.pop("forward", None)
+
+
+def _fits(layers: Sequence[Any]) -> bool:
+    wanted: int = sum(math.prod(layer.weight.quant_state.shape) * layer.compute_dtype.itemsize for layer in layers)
+    device: torch.device = layers[0].weight.device
+    free: int = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    return wanted < free // 2

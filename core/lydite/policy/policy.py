@@ -191,7 +191,8 @@ class Policy:
 
     def checkpoint_activations(self) -> None:
         """From now on, training computes activations again in the backward pass instead of keeping them."""
-        self._causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        with without_chatter():  # transformers renames the method without changing it
+            self._causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
