@@ -95,10 +95,8 @@ def test_the_order_within_a_group_plays_no_part(rewards: list[float | None], sca
 def test_an_unscored_completion_gets_zero_and_moves_nobody(rewards: list[list[float]], scale: Any, data: Any) -> None:
     place = data.draw(st.integers(0, len(rewards[0])))
     plain = total_advantages(rewards, scale)
-    joined: list[list[float | None]] = [
-        [*rewards[0][:place], None, *rewards[0][place:]],
-        *([*group] for group in rewards[1:]),
-    ]
+    others: list[list[float | None]] = [[*group] for group in rewards[1:]]
+    joined = [[*rewards[0][:place], None, *rewards[0][place:]], *others]
     got = total_advantages(joined, scale)
     assert got[0].pop(place) == 0.0
     assert got == plain
@@ -258,6 +256,35 @@ def test_gdpo_a_penalty_is_lifted_from_a_gated_completion_as_its_total_says(scor
     ]
     (group,) = gdpo(scored_of, values, weights, rewards=[[0.8, 0.0, 0.0]])
     assert group[2] == pytest.approx(group[1], rel=1e-12)
+
+
+def test_gdpo_a_gate_score_is_shared_by_the_size_of_the_weights_and_hurts_in_each(scored_of: Build) -> None:
+    weights = {"correct": 1.0, "typos": -0.5}
+    others: list[dict[str, float | None]] = [{"correct": 1.0, "typos": 2.0}, {"correct": 0.0, "typos": 1.0}]
+    gated: dict[str, float | None] = {"correct": 1.0, "typos": 0.0}
+    (by_gate,) = gdpo(scored_of, [[*others, gated]], weights, rewards=[[0.0, -0.5, -3.0]])
+    # 1.0 * -2 and -0.5 * 2: two thirds and one third of -3
+    (by_value,) = gdpo(scored_of, [[*others, {"correct": -2.0, "typos": 2.0}]], weights)
+    assert by_gate == pytest.approx(by_value, rel=1e-12)
+
+
+def test_gdpo_a_reward_that_judged_nobody_takes_no_share_of_a_gate_score(scored_of: Build) -> None:
+    rewards: list[list[float | None]] = [[1.0, 0.5, -1.0]]
+    parts = [{"correct": value, "down": None} for value in (1.0, 0.5, 1.0)]
+    with_it = gdpo(scored_of, [parts], {"correct": 1.0, "down": 3.0}, rewards=rewards)
+    alone = gdpo(scored_of, [[{"correct": one["correct"]} for one in parts]], {"correct": 1.0}, rewards=rewards)
+    assert with_it == alone
+
+
+def test_gdpo_two_gates_are_told_apart_where_nothing_judged_at_all(scored_of: Build) -> None:
+    nothing: dict[str, float | None] = {"correct": None}
+    (group,) = gdpo(scored_of, [[nothing, nothing]], {"correct": 1.0}, rewards=[[-1.0, -2.0]])
+    assert group[1] < 0 < group[0]
+
+
+def test_gdpo_a_gate_counts_where_nothing_else_judged(scored_of: Build) -> None:
+    (group,) = gdpo(scored_of, [[{"correct": None}, {"correct": 1.0}]], {"correct": 1.0}, rewards=[[-1.0, 1.0]])
+    assert group[0] < 0 < group[1]
 
 
 @pytest.mark.parametrize(
