@@ -271,4 +271,4 @@ def test_a_cascade_asks_the_first_that_did_not_pass_up_to_its_share() -> None:
     assert fallback_places(said, 0.5, 1.0) == [0, 2, 4, 5]
     assert fallback_places(said, 0.5, 0.5) == [0, 2, 4]
     assert fallback_places(said, 0.5, 0.1) == []
-    assert len(fallback_places([Verdict(0.0)] * 70, 0.5, 0.1)) == 7
+    assert len(fallback_places([Verdict(0.0)] * 100, 0.5, 0.29)) == 29  # though 0.29 * 100 is below 29 in floats

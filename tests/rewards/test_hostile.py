@@ -144,7 +144,7 @@ def judge_beside(make_stack: Make, kit: Any) -> Callable[..., tuple[Verdict, Sco
 @pytest.mark.parametrize("hostile", [hang, sleep, hang_holding_the_gil, ignore_signals, refuse_to_exit])
 def test_a_hang_costs_its_own_completion(judge_beside: Any, hostile: Callable[[str], Any]) -> None:
     began = time.monotonic()
-    verdict, scored, _ = judge_beside(hostile, timeout=0.5)
+    verdict, scored, _ = judge_beside(hostile, timeout=1.0)
     assert (verdict.status, verdict.reason) == (Status.TIMEOUT, "deadline")
     assert scored.groups[0].completions[2].reward == 0.0
     assert time.monotonic() - began < 60  # far from the verifier's own ten minutes; not a measure of speed
@@ -196,7 +196,7 @@ def test_several_guilty_ones_in_one_chunk_are_all_found(make_stack: Make, kit: A
             os._exit(1)
         return 1.0
 
-    stack = make_stack({"mixed": mixed}, {"mixed": {"timeout": 0.4}})
+    stack = make_stack({"mixed": mixed}, {"mixed": {"timeout": 1.0}})
     texts = ["a", "hang 1", "b", "die 1", "c", "hang 2", "d", "die 2"]
     group = stack.score([kit.rollout(texts)], 1).groups[0]
     statuses = [one.components["mixed"].verdict.status.value for one in group.completions]
@@ -216,7 +216,7 @@ def test_a_forked_child_dies_with_the_worker(make_stack: Make, kit: Any, tmp_pat
             time.sleep(600)
         return 1.0
 
-    stack = make_stack({"forks": forks}, {"forks": {"timeout": 0.5}})
+    stack = make_stack({"forks": forks}, {"forks": {"timeout": 1.0}})
     assert stack.score([kit.rollout(["hang"])], 1).metrics["verdicts/forks/timeout"] == 1.0
     assert gone(int(note.read_text()))
     assert stack.score([kit.rollout(["fine"])], 1).metrics["verdicts/forks/ok"] == 1.0
@@ -224,6 +224,40 @@ def test_a_forked_child_dies_with_the_worker(make_stack: Make, kit: Any, tmp_pat
     assert not gone(child, within=0.0)
     stack.close()
     assert gone(child)
+
+
+def test_a_forked_child_that_returns_from_the_verifier_ends_there(make_stack: Make, kit: Any, tmp_path: Path) -> None:
+    note = tmp_path / "child"
+
+    def forks(text: str) -> float:
+        child = os.fork()
+        if child:
+            Path(note).write_text(str(child))
+        return 1.0
+
+    assert make_stack({"forks": forks}).score([kit.rollout(["a"])], 1).metrics["reward"] == 1.0
+    assert gone(int(note.read_text()))
+
+
+@pytest.mark.parametrize("evil", ["stubborn", "memory"])
+def test_a_worker_with_leftovers_is_replaced(make_stack: Make, kit: Any, evil: str) -> None:
+    async def leaves(text: str) -> float:
+        while text == "stubborn":
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(600)
+        if text == "memory":
+            raise MemoryError
+        return os.getpid()
+
+    def process(text: str) -> float | None:
+        verdict: Verdict = stack.score([kit.rollout([text])], 1).groups[0].completions[0].components["r"].verdict
+        return verdict.score
+
+    stack = make_stack({"r": leaves}, {"r": {"timeout": 1.0}}, stack={"workers": 1})
+    before = process("a")
+    assert process("b") == before
+    assert process(evil) is None
+    assert process("c") not in (None, before)
 
 
 def gone(process: int, within: float = 20.0) -> bool:
@@ -268,7 +302,7 @@ async def stubborn(text: str) -> float:
     ],
 )
 def test_coroutines_are_contained_as_well(make_stack: Make, kit: Any, evil: str, status: str, reason: str) -> None:
-    stack = make_stack({"r": stubborn}, {"r": {"timeout": 0.5}})
+    stack = make_stack({"r": stubborn}, {"r": {"timeout": 1.0}})
     group = stack.score([kit.rollout(["a", evil, "b", "c"])], 1).groups[0]
     verdicts = [one.components["r"].verdict for one in group.completions]
     assert [one.status.value for one in verdicts] == ["ok", status, "ok", "ok"]

@@ -107,7 +107,7 @@ def test_one_completion_that_hangs_a_batch_is_the_only_one_to_lose(make_stack: M
             pass
         return [float(one) for one in level]
 
-    stack = make_stack({"hangs": hangs}, {"hangs": {"timeout": 0.3}})
+    stack = make_stack({"hangs": hangs}, {"hangs": {"timeout": 1.0}})
     group = stack.score([kit.rollout(["a", "hang", "b"], columns={"level": 2})], 1).groups[0]
     assert [one.components["hangs"].verdict.status.value for one in group.completions] == ["ok", "timeout", "ok"]
     assert [one.reward for one in group.completions] == [2.0, 0.0, 2.0]

@@ -158,7 +158,7 @@ def wants_fallback(verdict: Verdict, pass_at: float) -> bool:
 def fallback_places(verdicts: Sequence[Verdict], pass_at: float, share: float) -> list[int]:
     """Places that a cascade asks its fallback about: the first ones that want it, up to a share of them all."""
     wanting = [place for place, verdict in enumerate(verdicts) if wants_fallback(verdict, pass_at)]
-    return wanting[: math.floor(share * len(verdicts) + 1e-9)]  # 0.1 of 70 is 7, not 6.999
+    return wanting[: math.floor(share * len(verdicts) + 1e-9)]  # 0.29 of 100 is 29, not 28.999...
 
 
 def _shaped(rule: Rule, score: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,14 +76,15 @@ class RewardStack:
         """Columns of the data set that the rewards cannot do without."""
         return frozenset(column for binding in self._bindings() for column in binding.columns)
 
-    def check_columns(self, columns: Sequence[str] | frozenset[str]) -> None:
+    def check_columns(self, columns: Iterable[str]) -> None:
         """Nothing, when the data set has every column that a reward asks for.
 
         Raises:
             ConfigError: naming the reward, the column and the nearest column there is.
         """
+        known = frozenset(columns)
         for binding in self._bindings():
-            binding.check_columns(columns)
+            binding.check_columns(known)
 
     def score(self, rollouts: Sequence[Rollout], step: int) -> Scored:
         """The rollouts with every reward's verdict and their totals; advantages are left at 0.
