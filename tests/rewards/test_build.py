@@ -71,11 +71,6 @@ def plugins(no_plugins: Plugins) -> Plugins:
         ({"a": {"use": "exact", "gate": True}, "b": {"use": "ranged", "fallback_for": "a"}}, {}, "is a gate"),
         ({"a": {"use": "exact"}, "b": {"use": "ranged", "gate": True, "fallback_for": "a"}}, {}, "gate and a fallback"),
         (
-            {"a": {"use": "exact", "gate": True, "gate_score": -1.0}},
-            {"stack": {"aggregate": "normalize_then_sum"}},
-            "cannot be kept",
-        ),
-        (
             {"length": {"use": "exact"}},
             {"length": {"kind": "cosine", "only_if": "length", "max_length": 9}},
             "rename it",

@@ -57,7 +57,7 @@ def _build(
     bindings = {name: bind(name, reward, plugins) for name, reward in rewards.items()}
     rules = {name: _rule(name, reward, bindings[name]) for name, reward in rewards.items()}
     for name, reward in rewards.items():
-        _check_relations(name, reward, rewards, stack)
+        _check_relations(name, reward, rewards)
     phases = _phases(rewards, bindings)
     shaping = None
     if length is not None:
@@ -80,7 +80,6 @@ def _build(
         },
         length=shaping,
         format=format,
-        aggregate=stack.aggregate,
         max_steps=max_steps,
         windows={
             name: ErrorWindow(one.spoken, size=stack.error_window, max_share=stack.max_error_share)
@@ -117,7 +116,7 @@ def _rule(name: str, reward: RewardConfig, binding: Binding) -> Rule:
     )
 
 
-def _check_relations(name: str, reward: RewardConfig, rewards: Mapping[str, RewardConfig], stack: StackConfig) -> None:
+def _check_relations(name: str, reward: RewardConfig, rewards: Mapping[str, RewardConfig]) -> None:
     before = reward.fallback_for
     if before is not None and rewards[before].gate:
         raise ConfigError(
@@ -126,11 +125,6 @@ def _check_relations(name: str, reward: RewardConfig, rewards: Mapping[str, Rewa
         )
     if reward.gate and before is not None:
         raise ConfigError(f"rewards.{name} is a gate and a fallback; a gate must be asked about every completion")
-    if reward.gate and stack.aggregate == "normalize_then_sum" and reward.gate_score != 0.0:
-        raise ConfigError(
-            f"rewards.{name}.gate_score = {reward.gate_score} cannot be kept under stack.aggregate = "
-            "'normalize_then_sum', where each reward is normalised by itself; a gate makes the others count 0 there"
-        )
 
 
 def _phases(rewards: Mapping[str, RewardConfig], bindings: Mapping[str, Binding]) -> Sequence[Sequence[Binding]]:

@@ -10,11 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 from lydite.types import Component, Status, Verdict
-
-Aggregate: TypeAlias = Literal["sum_then_normalize", "normalize_then_sum"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +104,11 @@ def compose_group(
     rules: Mapping[str, Rule],
     verdicts: Mapping[str, Sequence[Verdict]],
     step: int,
-    aggregate: Aggregate = "sum_then_normalize",
 ) -> tuple[Composed, ...]:
     """Components and totals of one prompt's completions, in order.
 
     `verdicts` holds for each rule's name one verdict per completion. A completion that a gate stops has the
-    lowest `gate_score` of the gates that stop it as its total; under `normalize_then_sum`, where each reward is
-    normalised by itself later on, its other components count 0 as well.
+    lowest `gate_score` of the gates that stop it as its total; its components keep their values.
     """
     size = len(next(iter(verdicts.values()), ()))
     weights = {name: weight_at(rule, step) for name, rule in rules.items()}
@@ -131,8 +126,6 @@ def compose_group(
             if value is not None and rule.only_if is not None:
                 other = passes[rule.only_if][place]
                 value = None if other is None else value if other else 0.0
-            if value is not None and stopped_by and name not in stopped_by and aggregate == "normalize_then_sum":
-                value = 0.0
             components[name] = Component(verdicts[name][place], value, weights[name])
         reward = min(rules[name].gate_score for name in stopped_by) if stopped_by else total(components)
         composed.append(Composed(components, reward))

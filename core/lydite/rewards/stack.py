@@ -10,7 +10,7 @@ from lydite.contracts import Format
 from lydite.errors import CheckpointError, RewardError
 from lydite.rewards.binding import Binding
 from lydite.rewards.cache import VerdictCache
-from lydite.rewards.compose import Aggregate, Rule, compose_group, fallback_places, wants_fallback, weight_at, worst_of
+from lydite.rewards.compose import Rule, compose_group, fallback_places, wants_fallback, weight_at, worst_of
 from lydite.rewards.gold import compares_with_gold, gold_groups, misjudged
 from lydite.rewards.inline import InlineRunner
 from lydite.rewards.judging import Judged, Judging
@@ -45,7 +45,6 @@ class RewardStack:
         cascades: Mapping[str, Cascade],
         length: LengthShaping | None,
         format: Format,
-        aggregate: Aggregate,
         max_steps: int,
         windows: Mapping[str, ErrorWindow],
         pool: WorkerPool,
@@ -57,7 +56,6 @@ class RewardStack:
         self._cascades = cascades
         self._length = length
         self._format = format
-        self._aggregate = aggregate
         self._max_steps = max_steps
         self._windows = windows
         self._owns_pool = owns_pool
@@ -277,7 +275,7 @@ class RewardStack:
         by_name = {
             name: [verdicts[name][number, index] for index in range(len(group.completions))] for name in self._rules
         }
-        composed = compose_group(self._rules, by_name, step, self._aggregate)
+        composed = compose_group(self._rules, by_name, step)
         return ScoredGroup(
             rollout.prompt,
             tuple(
