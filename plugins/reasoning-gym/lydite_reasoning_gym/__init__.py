@@ -1,0 +1,24 @@
+"""The tasks of reasoning-gym: questions without end, each scored by the task that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from lydite import Sample, hookimpl
+from lydite_reasoning_gym.score import score
+from lydite_reasoning_gym.tasks import tasks
+
+__all__ = ["score", "tasks"]
+
+
+@hookimpl
+def lydite_datasets() -> Mapping[str, Callable[..., Iterable[Sample]]]:
+    """The data set `reasoning-gym`."""
+    return {"reasoning-gym": tasks}
+
+
+@hookimpl
+def lydite_rewards() -> Mapping[str, Callable[..., Any]]:
+    """The reward `reasoning-gym/score`."""
+    return {"reasoning-gym/score": score}
