@@ -84,6 +84,7 @@ def test_the_worst_comes_first(finished_run: Path) -> None:
         ([0.1 * step for step in range(12)], [0.6, 0.5, 0.3], True),
         ([0.1 * step for step in range(12)], [0.6, 0.5, 0.58], False),
         ([0.5] * 12, [0.6, 0.5, 0.3], False),
+        ([0.5] * 6 + [0.55] * 6, [0.6, 0.5, 0.3], False),
         ([0.1 * step for step in range(12)], [0.3, 0.5, 0.6], False),
         ([1.2 - 0.1 * step for step in range(12)], [0.6, 0.5, 0.3], False),
     ],

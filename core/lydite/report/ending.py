@@ -20,12 +20,12 @@ def five_questions(run: RunData, n: int = QUESTIONS) -> tuple[Pair, ...]:
 
 
 def report_path(run: RunData) -> Path | None:
-    """Where the page is; None where none was written."""
-    named = run.summary.get("report") if run.summary else None
-    for path in (Path(str(named)) if named else None, run.folder / "report.html"):
-        if path is not None and path.is_file():
-            return path
-    return None
+    """Where the page is; None where none was written.
+
+    The folder is asked, not the summary: a run that was copied or moved has its report with it.
+    """
+    path = run.folder / "report.html"
+    return path if path.is_file() else None
 
 
 def mark(right: bool | None) -> str:
