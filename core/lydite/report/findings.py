@@ -161,8 +161,9 @@ def _end_of_run(run: RunData) -> Iterator[Finding]:
 def _skipped(run: RunData) -> Iterator[Finding]:
     if run.skipped:
         reasons = Counter(str(one.get("reason", "")).split(":")[0] or "no reason given" for one in run.skipped)
-        named = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3))
-        samples = "sample was" if len(run.skipped) == 1 else "samples were"
+        several = len(run.skipped) > 1
+        named = "; ".join(reason + (f" ({count:,})" if several else "") for reason, count in reasons.most_common(3))
+        samples = "samples were" if several else "sample was"
         yield Finding(
             "note", "Some data was left out", f"{len(run.skipped):,} {samples} skipped: {named}. See skipped.jsonl."
         )

@@ -39,7 +39,7 @@ function start() {
     if (stamp !== seen.completions) browser.update(data.completions);
     for (const id of ["learning", "machine", "rewards"]) nodes.get(id).hidden = !data.charts.some((chart) => chart.section === id) && !(id === "rewards" && data.verifiers.length);
     showSetup(setup, data);
-    foot.textContent = data.thinned ? `Curves draw every ${data.thinned}th step; metrics.jsonl has all of them.` : "Everything on this page comes from the run's folder; it asks nothing of any network.";
+    foot.textContent = data.thinned ? `Curves draw one step in ${data.thinned}; metrics.jsonl has all of them.` : "Everything on this page comes from the run's folder; it asks nothing of any network.";
     fill(nav, el("ul", {}, SECTIONS.filter(([id]) => !nodes.get(id).hidden).map(([id, title]) => el("li", {}, el("a", { href: "#" + id }, title)))));
     seen = { overview: head, completions: stamp };
   }

@@ -173,7 +173,7 @@ function completionsBrowser() {
       setOptions(reward, [["", "any reward"], ...[...names].map((name) => [name, name])]);
       offerReasons();
       const notes = [];
-      if (gallery.shown < gallery.total) notes.push(`${num(gallery.shown)} of ${num(gallery.total)} completions are in this page: every ${num(gallery.every)}th prompt with all its completions, spread evenly over the run, and the latest. All are in completions.jsonl.`);
+      if (gallery.shown < gallery.total) notes.push(`${num(gallery.shown)} of ${num(gallery.total)} completions are in this page: one prompt in ${num(gallery.every)} with all its completions, spread evenly over the run, and the latest. All are in completions.jsonl.`);
       if (gallery.cut) notes.push(`${num(gallery.cut)} very long texts lost their middle here.`);
       note.hidden = notes.length === 0;
       note.textContent = notes.join(" ");
