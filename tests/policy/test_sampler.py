@@ -70,6 +70,14 @@ def test_the_ends_of_the_unit_interval_draw_tokens_that_can_be(size: int, unifor
     assert torch.isfinite(logp).all()
 
 
+@pytest.mark.parametrize("first", [0, 1, BLOCK, 2 * BLOCK + 3])
+def test_the_lowest_number_draws_the_first_token_that_can_be(first: int) -> None:
+    logits = torch.full((1, 3 * BLOCK), float("-inf"))
+    logits[0, first:] = 0.0
+    token, _ = draw_tokens(logits, torch.zeros(1, dtype=torch.float64), Draw())
+    assert int(token) == first
+
+
 def test_a_token_without_probability_is_never_drawn() -> None:
     logits = torch.randn(1, 4 * BLOCK, generator=torch.Generator().manual_seed(0))
     dead = torch.arange(4 * BLOCK) % 3 != 1

@@ -12,6 +12,7 @@ import torch
 from lydite.errors import ModelError
 from lydite.objective import token_logps
 from lydite.policy import Policy
+from lydite.policy.sampler import uniforms
 from lydite.rollout import Sampling
 from lydite.rollout.hf import HfEngine
 from lydite.types import Generated, Prompt, Rollout, Sample
@@ -78,6 +79,21 @@ def test_greedy_tokens_are_transformers_own(make_policy: MakePolicy, architectur
             pad_token_id=policy.pad_token_id,
         )
         assert {one.token_ids for one in rollout.completions} == {tuple(made[0, given.shape[1] :].tolist())}
+
+
+def test_each_token_is_drawn_with_its_own_uniform_number(policy: Policy, prompts: list[Prompt]) -> None:
+    sampling = replace(SAMPLING, temperature=1.5)
+    for rollout in run(policy, prompts, sampling, seed=9):
+        for index, made in enumerate(rollout.completions):
+            numbers = uniforms(9, rollout.prompt.sample.id, index, sampling.max_completion_length)
+            ids = torch.tensor([[*rollout.prompt.token_ids, *made.token_ids]])
+            with torch.no_grad():
+                hidden = policy.hidden_states(ids, torch.ones_like(ids), torch.arange(ids.shape[1])[None])[0]
+                logits = policy.logits(hidden[len(rollout.prompt.token_ids) - 1 : -1])
+            ends = torch.softmax(logits.double() / 1.5, -1).cumsum(-1)
+            for step, token in enumerate(made.token_ids):
+                below = float(ends[step, token - 1]) if token else 0.0
+                assert below - 1e-5 <= numbers[step] <= float(ends[step, token]) + 1e-5
 
 
 def test_samples_follow_the_policy(policy: Policy, prompts: list[Prompt]) -> None:
