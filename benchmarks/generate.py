@@ -10,10 +10,12 @@ and goes; the ratio is that of the medians.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,8 +28,9 @@ import torch
 
 from lydite.config import LoraConfig, ModelConfig
 from lydite.plugins import load_plugins
-from lydite.policy import Policy, load_policy
+from lydite.policy import Policy, load_policy, resolve_source
 from lydite.policy.decode import decode
+from lydite.policy.gguf import load_gguf
 from lydite.policy.sampler import Draw, uniform_table
 from lydite.types import Sample
 
@@ -107,9 +110,15 @@ def _engine(policy: Policy, prompts: list[tuple[int, ...]], copies: int, tokens:
 def _plain(policy: Policy, prompts: list[tuple[int, ...]], copies: int, tokens: int) -> Callable[[], int]:
     import peft
 
-    other = load_policy(MODEL, LoraConfig(enabled=False), load_plugins(allow=()), seed=0).model.to(policy.dtype)
-    model: Any = peft.get_peft_model(other, policy.model.peft_config["default"]).eval()
-    model.load_state_dict(policy.adapter_state(), strict=False)
+    source = resolve_source(MODEL)
+    assert source.gguf_file is not None
+    base, _ = load_gguf(source.location, source.gguf_file, policy.dtype, source.revision)
+    settings = copy.deepcopy(policy.model.peft_config["default"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model: Any = peft.get_peft_model(base.to(policy.device), settings).eval()
+    missing = model.load_state_dict(policy.adapter_state(), strict=False)
+    assert not missing.unexpected_keys
     widest = max(len(prompt) for prompt in prompts)
     padded = [[policy.pad_token_id] * (widest - len(prompt)) + list(prompt) for prompt in prompts]
     mask = [[0] * (widest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
