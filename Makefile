@@ -15,7 +15,7 @@ PIP_FLAGS ?=
 TASK ?= arithmetic
 
 BIN := .venv/bin
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
+INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
 PROJECTS := $(sort $(wildcard plugins/*/pyproject.toml rewards_contrib/*/pyproject.toml tests/third_party/*/pyproject.toml))
 FIRST_PARTY := $(patsubst %/pyproject.toml,--editable ./%,$(filter-out tests/%,$(PROJECTS)))
 SOURCES := core/lydite $(wildcard plugins/*/lydite_* rewards_contrib/*/lydite_*)
@@ -66,7 +66,7 @@ clean:
 	       "name another: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "making .venv with `$(PYTHON) --version`"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --upgrade "pip>=25.1" # knows dependency groups
+	@$(BIN)/pip install -qq --disable-pip-version-check $(PIP_FLAGS) --upgrade "pip>=25.1" # knows dependency groups
 	@touch $@
 
 .venv/demo.stamp: .venv/python.stamp pyproject.toml constraints.txt $(PROJECTS)

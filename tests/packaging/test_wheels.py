@@ -158,7 +158,7 @@ def test_the_version_is_said_once_more_in_the_package() -> None:
 def test_the_installed_packages_are_what_runs(environment: Path, tmp_path: Path) -> None:
     program = (
         "import importlib.metadata as m, importlib, json, lydite\n"
-        "modules = [importlib.import_module(e.value) for e in m.entry_points(group='lydite')]\n"
+        "modules = [importlib.import_module(e.module) for e in m.entry_points(group='lydite')]\n"
         "print(json.dumps([one.__file__ for one in [lydite, *modules]]))"
     )
     ran = run(environment, tmp_path, "python", "-c", program)
