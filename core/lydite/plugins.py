@@ -228,9 +228,7 @@ def _installed() -> list[tuple[str, str, importlib.metadata.EntryPoint]]:
     return [found[key] for key in sorted(found)]
 
 
-def _check_names(
-    allow: Sequence[str] | None, block: Sequence[str], installed: Sequence[tuple[str, str, Any]]
-) -> None:
+def _check_names(allow: Sequence[str] | None, block: Sequence[str], installed: Sequence[tuple[str, str, Any]]) -> None:
     distributions = {_canonical(name) for name, _, _ in installed}
     plugins = {_canonical(entry.name) for _, _, entry in installed}
     for name in allow or ():
@@ -241,13 +239,16 @@ def _check_names(
             )
     for name in block:
         if _canonical(name) not in distributions | plugins:
-            raise ConfigError(f"--no-plugin {name}: nothing of that name is installed{did_you_mean(name, distributions)}")
+            raise ConfigError(
+                f"--no-plugin {name}: nothing of that name is installed{did_you_mean(name, distributions)}"
+            )
 
 
 def _register(manager: pluggy.PluginManager, owner: Owner, plugin: object) -> None:
     known = {name for name in vars(hookspecs) if name.startswith("lydite_")}
+    module = plugin.__name__ if isinstance(plugin, ModuleType) else ""
     for name, thing in vars(plugin).items() if isinstance(plugin, ModuleType) else ():
-        if not name.startswith("lydite_") or not inspect.isfunction(thing) or thing.__module__ != plugin.__name__:
+        if not name.startswith("lydite_") or not inspect.isfunction(thing) or thing.__module__ != module:
             continue
         marked = hasattr(thing, f"{hookspecs.NAMESPACE}_impl")
         if not marked and name in known:
@@ -290,7 +291,9 @@ def _add(offers: dict[Kind, dict[str, Offer]], offer: Offer) -> None:
     if not callable(offer.thing):
         raise PluginError(f"the {word} {offer.name!r} must be callable, got {type(offer.thing).__name__}")
     # Rewards and group rewards are asked for in the same place of a configuration, so they share their names.
-    rivals: tuple[Kind, ...] = ("rewards", "group_rewards") if offer.kind in ("rewards", "group_rewards") else (offer.kind,)
+    rivals: tuple[Kind, ...] = (
+        ("rewards", "group_rewards") if offer.kind in ("rewards", "group_rewards") else (offer.kind,)
+    )
     for kind in rivals:
         other = offers[kind].get(offer.name)
         if other is not None:

@@ -1,0 +1,250 @@
+"""Training from Python: the same run as the command line's, with plain functions as rewards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from lydite.checkpoint import newest_checkpoint
+from lydite.config import RunConfig
+from lydite.configfile import config_difference, read_config, write_config
+from lydite.errors import ConfigError, MissingExtraError
+from lydite.manifest import make_manifest, plugin_changes
+from lydite.plugins import load_plugins
+from lydite.policy import Policy, check_source
+from lydite.policy import load_policy as _load_policy
+from lydite.prepare import Prepared, prepare, with_function_rewards
+from lydite.progress import Progress
+from lydite.report.display import choose_display
+from lydite.report.notebook import figure, result_html
+from lydite.report.page import write_report
+from lydite.rollout import make_engine
+from lydite.runfolder import RunFolder
+from lydite.trainer import ADAPTER, CHECKPOINTS, Prompts, Trainer, encode_prompts, save_adapter_atomically
+from lydite.types import RunInfo, RunResult
+
+logger = logging.getLogger("lydite")
+
+ConfigLike: TypeAlias = RunConfig | Mapping[str, Any] | str | Path
+"""A configuration read already, its content as nested mappings, or the path of a TOML file."""
+Functions: TypeAlias = Mapping[str, Callable[..., Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A run that has ended: its folder, its figures, and the policy as it was at the end."""
+
+    folder: Path
+    summary: Mapping[str, Any]
+    policy: Policy
+
+    @property
+    def report(self) -> Path | None:
+        """The run's page, or None when plotly is not installed."""
+        name = self.summary["report"]
+        return self.folder / name if name else None
+
+    def plot(self) -> Any:
+        """The run's main curves as a plotly figure."""
+        return figure(self.folder)
+
+    def _repr_html_(self) -> str:
+        return result_html(self.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What `check` found in order, a line each."""
+
+    lines: tuple[str, ...]
+
+
+def train(
+    config: ConfigLike | None = None,
+    *,
+    rewards: Functions | None = None,
+    policy: Policy | None = None,
+    resume: str | Path | None = None,
+    overwrite: bool = False,
+    block: Sequence[str] = (),
+    display: Literal["auto", "none"] = "auto",
+) -> Result:
+    """Trains, and returns what came of it.
+
+    `rewards` adds plain functions as rewards; one that the configuration does not mention gets weight 1.
+    `policy` is one that `load_policy` gave, trained on from where it is. `resume` is the folder of a run to go
+    on with; its own configuration is used, and one given as well must be the same. `overwrite` empties the
+    run's folder first. `block` names plugins to leave out.
+
+    Raises:
+        LyditeError: before any model is loaded, on whatever can be found wrong by then; see `lydite.errors`.
+    """
+    chosen = _resumed_config(config, resume, rewards) if resume else _config(config, rewards)
+    prepared = prepare(chosen, block=block, functions=rewards)
+    try:
+        check_source(chosen.model)
+        path = Path(resume) if resume else Path(chosen.output_dir) / chosen.name
+        with RunFolder.open(path) if resume else RunFolder.create(path, overwrite=overwrite) as folder:
+            shown = choose_display() if display == "auto" else None
+            try:
+                if shown is not None:
+                    prepared.plugins.observe(shown, "display")
+                return _train_in(folder, prepared, policy, resumed=resume is not None)
+            finally:
+                if shown is not None:
+                    shown.close()
+    finally:
+        prepared.close()
+
+
+def check(config: ConfigLike, *, rewards: Functions | None = None, block: Sequence[str] = ()) -> CheckReport:
+    """Everything that can be checked before a model is loaded; what is wrong is raised as in `train`."""
+    chosen = _config(config, rewards)
+    prepared = prepare(chosen, block=block, functions=rewards)
+    prepared.close()
+    check_source(chosen.model)
+    data, train_config = prepared.data, chosen.train
+    return CheckReport(
+        (
+            f"plugins: {', '.join(str(owner) for owner in prepared.plugins.owners)}",
+            f"model: {chosen.model.path}",
+            f"data: {len(data.train)} samples to train on, {len(data.heldout)} held out, {len(data.skipped)} skipped",
+            *(f"skipped {one.id}: {one.reason}" for one in data.skipped),
+            f"rewards: {', '.join(f'{name} ({reward.use}, weight {reward.weight:g})' for name, reward in chosen.rewards.items())}",
+            f"steps: {train_config.max_steps} of {train_config.prompts_per_step} prompts x {train_config.num_generations} completions",
+        )
+    )
+
+
+def load_policy(config: ConfigLike) -> Policy:
+    """The model of a configuration with a fresh adapter, for trying it before training.
+
+    Raises:
+        ConfigError, ModelError: when the model cannot be loaded as asked.
+    """
+    chosen = _config(config, None)
+    plugins = load_plugins(allow=chosen.plugins, files=chosen.plugin_files)
+    return _load_policy(chosen.model, chosen.lora, plugins, chosen.seed)
+
+
+def _train_in(folder: RunFolder, prepared: Prepared, policy: Policy | None, *, resumed: bool) -> Result:
+    config = prepared.config
+    if policy is None:
+        policy = _load_policy(config.model, config.lora, prepared.plugins, config.seed)
+    engine = make_engine(config, policy)
+    try:
+        prompts = encode_prompts(prepared, policy)
+        trainer = Trainer(prepared, policy, engine, prompts, folder, Progress())
+        manifest = make_manifest(config, prepared.plugins, policy.device)
+        if resumed:
+            _go_back(folder, trainer, manifest)
+        else:
+            folder.write_text("config.toml", write_config(config))
+            folder.write_json("manifest.json", manifest)
+        _write_skipped(folder, prompts)
+        info = RunInfo(
+            config.name, str(folder.path), config.train.max_steps, config.model_dump(mode="json"), manifest,
+            trainer.progress.step,
+        )  # fmt: skip
+        hooks = prepared.plugins.hooks
+        hooks.lydite_start(run=info)
+        stopped = trainer.run()
+        save_adapter_atomically(policy, folder.path / ADAPTER)
+        summary = _summary(config, trainer.progress, manifest, stopped)
+        folder.write_json("summary.json", summary)
+        summary["report"] = _report(folder)
+        folder.write_json("summary.json", summary)
+        hooks.lydite_finish(result=RunResult(str(folder.path), summary))
+        return Result(folder.path, summary, policy)
+    finally:
+        engine.close()
+
+
+def _go_back(folder: RunFolder, trainer: Trainer, manifest: Mapping[str, Any]) -> None:
+    """Puts the trainer and the logs where the newest whole checkpoint was, and says what is not as it was."""
+    for change in plugin_changes(folder.read_json("manifest.json").get("plugins", []), manifest["plugins"]):
+        logger.warning("since this run began: %s", change)
+    found = newest_checkpoint(folder.path / CHECKPOINTS)
+    for damage in found.damaged:
+        logger.warning("the checkpoint %s; the one before it is taken", damage)
+    if found.checkpoint is None:
+        folder.rewind({})
+        logger.warning("there is no checkpoint yet; the run starts from its first step")
+    else:
+        trainer.restore(found.checkpoint)
+        logger.info("going on after step %d", found.checkpoint.step)
+
+
+def _summary(config: RunConfig, progress: Progress, manifest: Mapping[str, Any], stopped: str) -> dict[str, Any]:
+    heldout = None
+    if config.eval is not None:
+        heldout = {
+            "metric": config.eval.metric,
+            "n": progress.heldout_n,
+            "first": progress.first_heldout,
+            "best": progress.best_heldout,
+            "last": progress.last_heldout,
+            "best_step": progress.best_step,
+        }
+    seconds = progress.generated_seconds
+    return {
+        "name": config.name,
+        "steps": progress.step,
+        "stopped": stopped,
+        "seconds": round(progress.seconds, 3),
+        "heldout": heldout,
+        "reward": {"first": progress.first_reward, "last": progress.last_reward},
+        "tokens_per_second": round(progress.num_tokens / seconds, 1) if seconds else None,
+        "peak_memory_bytes": int(progress.peak_memory_bytes),
+        "plugins": {one["distribution"]: one["version"] for one in manifest["plugins"]},
+        "report": None,
+    }
+
+
+def _report(folder: RunFolder) -> str | None:
+    try:
+        return write_report(folder.path).name
+    except MissingExtraError as error:
+        logger.warning("no report was written: %s", error)
+        return None
+
+
+def _write_skipped(folder: RunFolder, prompts: Prompts) -> None:
+    (folder.path / "skipped.jsonl").unlink(missing_ok=True)
+    if prompts.skipped:
+        folder.append("skipped.jsonl", [{"sample": one.id, "reason": one.reason} for one in prompts.skipped])
+        logger.warning("%d samples are left out; see %s", len(prompts.skipped), folder.path / "skipped.jsonl")
+
+
+def _config(config: ConfigLike | None, rewards: Functions | None) -> RunConfig:
+    if config is None:
+        raise ConfigError("train needs a configuration, or the folder of a run to resume")
+    if rewards and not isinstance(config, RunConfig):
+        content = config if isinstance(config, Mapping) else read_config(Path(config)).model_dump()
+        config = with_function_rewards(content, rewards)
+    return read_config(Path(config) if isinstance(config, str) else config)
+
+
+def _resumed_config(config: ConfigLike | None, resume: str | Path, rewards: Functions | None) -> RunConfig:
+    """The configuration of the run that is gone on with.
+
+    Raises:
+        ConfigError: when another one is given, with every difference.
+    """
+    path = Path(resume) / "config.toml"
+    if not path.is_file():
+        raise ConfigError(f"{resume} is not a run folder: it has no config.toml")
+    stored = read_config(path)
+    if config is not None:
+        given = _config(config, rewards)
+        differences = config_difference(stored, given)
+        if differences:
+            listed = "\n  ".join(differences)
+            raise ConfigError(
+                f"the run in {resume} was started with another configuration:\n  {listed}\n"
+                "leave the configuration out to go on as it was, or start a new run under another name"
+            )
+    return stored

@@ -1,0 +1,144 @@
+"""Checkpoints: all that a run needs to go on as if it had never been stopped.
+
+A checkpoint is a folder that appears whole or not at all: it is written under another name, forced to
+disk, and renamed. Each holds the digest of every file in it, so that a damaged one is noticed and the one
+before is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from lydite.errors import CheckpointError
+
+_PREFIX: Final = "step-"
+_DRAFT: Final = ".draft-"
+_DIGESTS: Final = "digests.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state of a run after one of its steps."""
+
+    step: int
+    adapter: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+    """As torch's optimisers give it: tensors, numbers, lists and dictionaries of them."""
+    state: Mapping[str, Any]
+    """Everything else, in JSON terms: length of the logs, token count, best evaluation, reward stack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search for a run's newest checkpoint came to."""
+
+    checkpoint: Checkpoint | None
+    damaged: tuple[str, ...]
+    """Newer checkpoints that could not be read, each with the reason."""
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
+    """Writes a checkpoint below `folder` and drops all but the newest `keep`.
+
+    Raises:
+        CheckpointError: when it cannot be written; those that were there before stay as they are.
+    """
+    target = folder / f"{_PREFIX}{checkpoint.step:06d}"
+    draft = folder / f"{_DRAFT}{target.name}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        digests = {
+            "adapter.safetensors": _write(draft / "adapter.safetensors", save_tensors(_on_cpu(checkpoint.adapter))),
+            "optimizer.pt": _write_torch(draft / "optimizer.pt", checkpoint.optimizer),
+            "state.json": _write(
+                draft / "state.json", json.dumps({"step": checkpoint.step, **checkpoint.state}, indent=2).encode()
+            ),
+        }
+        _write(draft / _DIGESTS, json.dumps(digests, indent=2).encode())
+        _sync(draft)
+        shutil.rmtree(target, ignore_errors=True)
+        draft.replace(target)
+        _sync(folder)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise CheckpointError(
+            f"cannot write the checkpoint of step {checkpoint.step} to {target}: {error.strerror or error}; "
+            "the checkpoints before it are untouched, so make room and go on with --resume"
+        ) from error
+    for old in _steps(folder)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def newest_checkpoint(folder: Path) -> Found:
+    """The newest checkpoint that is whole, and the newer ones that are not."""
+    damaged: list[str] = []
+    for path in _steps(folder):
+        try:
+            return Found(_read(path), tuple(damaged))
+        except (OSError, ValueError, KeyError, RuntimeError, EOFError) as error:
+            damaged.append(f"{path.name}: {error}")
+    return Found(None, tuple(damaged))
+
+
+def _read(path: Path) -> Checkpoint:
+    digests = json.loads((path / _DIGESTS).read_text())
+    contents: dict[str, bytes] = {}
+    for name, digest in digests.items():
+        contents[name] = (path / name).read_bytes()
+        if hashlib.sha256(contents[name]).hexdigest() != digest:
+            raise ValueError(f"{name} is damaged")
+    state = json.loads(contents["state.json"])
+    optimizer = torch.load(path / "optimizer.pt", weights_only=True, map_location="cpu")
+    return Checkpoint(state.pop("step"), load_tensors(contents["adapter.safetensors"]), optimizer, state)
+
+
+def _steps(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, newest first."""
+    found = [path for path in folder.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix(_PREFIX)), reverse=True)
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+
+
+def _write(path: Path, content: bytes) -> str:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write_torch(path: Path, content: Mapping[str, Any]) -> str:
+    with path.open("wb") as file:
+        try:
+            torch.save(dict(content), file)
+        except RuntimeError as error:  # torch reports a full disk as its own error
+            raise OSError(str(error).splitlines()[0]) from error
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

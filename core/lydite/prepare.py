@@ -1,0 +1,99 @@
+"""Everything about a run that can be checked before a model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lydite.config import RewardConfig, RunConfig
+from lydite.contracts import Format
+from lydite.data import Data, check_references, load_data
+from lydite.errors import ConfigError
+from lydite.options import check_options
+from lydite.plugins import Plugins, load_plugins
+from lydite.rewards import RewardStack, build_eval_stack, build_stack
+from lydite.types import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run whose names, options, data and references have been found to be in order."""
+
+    config: RunConfig
+    plugins: Plugins
+    format: Format
+    stack: RewardStack
+    eval_stack: RewardStack | None
+    data: Data
+
+    def close(self) -> None:
+        """Ends the verifiers' processes."""
+        self.stack.close()
+        if self.eval_stack is not None:
+            self.eval_stack.close()
+
+
+def prepare(
+    config: RunConfig,
+    *,
+    block: Sequence[str] = (),
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+) -> Prepared:
+    """The run's plugins, rewards, format and data, checked; `functions` are rewards given as Python functions.
+
+    Raises:
+        ConfigError: on an unknown name or option, or a reward that asks for a column the data lacks.
+        PluginError: when a plugin fails to load.
+        DataError: when data is missing, empty or malformed, or a reference fails its own verifier.
+    """
+    plugins = load_plugins(allow=config.plugins, block=block, files=config.plugin_files)
+    if functions:
+        plugins = plugins.with_functions(functions)
+    form = _format(config, plugins)
+    stack = build_stack(config, plugins, form)
+    eval_stack = build_eval_stack(config, plugins, form, pool=stack.pool) if config.eval is not None else None
+    prepared: Prepared | None = None
+    try:
+        data = load_data(config, plugins)
+        stack.check_columns(_columns(data.train))
+        if eval_stack is not None:
+            eval_stack.check_columns(_columns(data.heldout))
+        data = check_references(data, stack.judge_references, config.data.check_reference)
+        prepared = Prepared(config, plugins, form, stack, eval_stack, data)
+    finally:
+        if prepared is None:
+            stack.close()
+            if eval_stack is not None:
+                eval_stack.close()
+    return prepared
+
+
+def with_function_rewards(config: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+    """A configuration that uses every given function: those that no reward names get weight 1 and their own name."""
+    rewards = dict(config.get("rewards", {}))
+    used = {reward.use if isinstance(reward, RewardConfig) else reward.get("use") for reward in rewards.values()}
+    for name in functions:
+        if name in used:
+            continue
+        if name in rewards:
+            raise ConfigError(f"the reward {name!r} is given as a function, and [rewards.{name}] uses something else")
+        rewards[name] = {"use": name}
+    return {**config, "rewards": rewards}
+
+
+def _columns(samples: Sequence[Sample]) -> frozenset[str]:
+    """The columns that every sample has."""
+    return frozenset.intersection(*(frozenset(sample.columns) for sample in samples))
+
+
+def _format(config: RunConfig, plugins: Plugins) -> Format:
+    offer = plugins.find("formats", config.format.use)
+    options = check_options(f"format {config.format.use!r}", offer.thing, config.format.options)
+    made = offer.thing(**options)
+    if not isinstance(made, Format):
+        raise ConfigError(
+            f"format {config.format.use!r} of {offer.owner} gives a {type(made).__name__}, "
+            "which has no instructions and parse"
+        )
+    return made

@@ -1,0 +1,92 @@
+"""Scored completions as JSON lines: what `completions.jsonl` and `evals.jsonl` hold.
+
+Nothing that differs between two runs of the same seed is written here, so that a resumed run's files can
+be compared with those of a run that was never stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lydite.types import Component, EvalReport, Evidence, FormatError, Scored, ScoredCompletion, ScoredGroup, Verdict
+
+
+def completion_records(step: int, scored: Scored) -> Iterator[dict[str, Any]]:
+    """One record for each completion of a step, in order."""
+    for group in scored.groups:
+        for one in group.completions:
+            yield {
+                "step": step,
+                "sample": group.prompt.sample.id,
+                "index": one.completion.index,
+                "prompt": group.prompt.text,
+                "reference": group.prompt.sample.reference,
+                **_said(one),
+                "reward": one.reward,
+                "advantage": one.advantage,
+                "rewards": {name: _component(component) for name, component in one.components.items()},
+            }
+
+
+def eval_record(report: EvalReport) -> dict[str, Any]:
+    """One held-out evaluation with every answer of it."""
+    return {
+        "step": report.step,
+        "metric": report.metric,
+        "value": report.value,
+        "n": report.n,
+        "answers": [_answer(group) for group in report.answers],
+    }
+
+
+def verdict_record(verdict: Verdict) -> dict[str, Any]:
+    """A verdict in JSON terms, without the seconds it took."""
+    return {
+        "score": verdict.score,
+        "status": verdict.status.value,
+        "passed": verdict.passed,
+        "reason": verdict.reason,
+        "parsed": verdict.parsed,
+        "evidence": [_evidence(one) for one in verdict.evidence],
+        "parts": {name: verdict_record(part) for name, part in verdict.parts.items()},
+        "verifier": verdict.verifier,
+        "version": verdict.version,
+        "scope": verdict.scope,
+    }
+
+
+def _answer(group: ScoredGroup) -> dict[str, Any]:
+    one = group.completions[0]
+    verdict = next(iter(one.components.values())).verdict
+    return {
+        "sample": group.prompt.sample.id,
+        "prompt": group.prompt.text,
+        "reference": group.prompt.sample.reference,
+        **_said(one),
+        "score": verdict.score,
+        "passed": verdict.passed,
+        "status": verdict.status.value,
+        "reason": verdict.reason,
+    }
+
+
+def _said(one: ScoredCompletion) -> dict[str, Any]:
+    parsed = one.completion.parsed
+    reasoning, broken = ("", parsed.reason) if isinstance(parsed, FormatError) else (parsed.reasoning, None)
+    return {
+        "completion": one.generated.text,
+        "tokens": one.completion.tokens,
+        "finish_reason": one.generated.finish_reason,
+        "answer": one.completion.answer,
+        "reasoning": reasoning,
+        "format_error": broken,
+    }
+
+
+def _component(component: Component) -> dict[str, Any]:
+    return {**verdict_record(component.verdict), "value": component.value, "weight": component.weight}
+
+
+def _evidence(evidence: Evidence) -> Mapping[str, Any]:
+    return {"text": evidence.text, "start": evidence.start, "end": evidence.end, "note": evidence.note}

@@ -1,0 +1,165 @@
+"""A run is a folder: its files, what is appended to them, and how they go back to a checkpoint."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from lydite.errors import CheckpointError, ConfigError
+
+LOGS: Final = ("metrics.jsonl", "timings.jsonl", "completions.jsonl", "evals.jsonl")
+"""The files that grow while a run goes on."""
+
+
+class RunFolder:
+    """The folder of one run, held by one process at a time.
+
+    Use it as a context manager: the lock is given back at the end, and by the operating system when the
+    process is killed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    @classmethod
+    def create(cls, path: Path, *, overwrite: bool) -> RunFolder:
+        """A new, empty run folder.
+
+        Raises:
+            ConfigError: when the folder holds something already, and it may not be overwritten.
+        """
+        if path.exists() and any(path.iterdir()):
+            is_run = (path / "config.toml").is_file()
+            if not overwrite or not is_run:
+                what = "an earlier run" if is_run else "files that are no run"
+                todo = (
+                    "take another --name, go on with --resume, or start over with --overwrite"
+                    if is_run
+                    else ("take another --name or output_dir")
+                )
+                raise ConfigError(f"{path} holds {what}; {todo}")
+        path.mkdir(parents=True, exist_ok=True)
+        folder = cls(path)
+        folder.acquire()
+        for child in path.iterdir():
+            if child.name == _LOCK:
+                continue
+            shutil.rmtree(child) if child.is_dir() else child.unlink()
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """The folder of a run that was stopped.
+
+        Raises:
+            ConfigError: when it is no run folder.
+        """
+        if not (path / "config.toml").is_file():
+            raise ConfigError(f"{path} is not a run folder: it has no config.toml")
+        folder = cls(path)
+        folder.acquire()
+        return folder
+
+    def acquire(self) -> None:
+        """Takes the folder for this process.
+
+        Raises:
+            ConfigError: when another process holds it.
+        """
+        lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise ConfigError(f"{self.path} is in use by another process") from None
+        self._lock = lock
+
+    def close(self) -> None:
+        """Gives the folder back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def append(self, log: str, records: Iterable[Mapping[str, Any]]) -> None:
+        """Adds one JSON line for each record, and hands them to the operating system.
+
+        Raises:
+            CheckpointError: when they cannot be written, for example on a full disk.
+        """
+        lines = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
+        try:
+            with (self.path / log).open("a", encoding="utf-8") as file:
+                file.write(lines)
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot write {self.path / log}: {error.strerror}; the run can go on from its last checkpoint "
+                f"with: lydite train --resume {self.path}"
+            ) from error
+
+    def offsets(self) -> dict[str, int]:
+        """How many bytes each log has now."""
+        return {log: (self.path / log).stat().st_size if (self.path / log).exists() else 0 for log in LOGS}
+
+    def rewind(self, offsets: Mapping[str, int]) -> None:
+        """Cuts every log back to an earlier length, so that what follows is written again.
+
+        Raises:
+            CheckpointError: when a log is shorter than it was: somebody changed it.
+        """
+        for log in LOGS:
+            path, size = self.path / log, offsets.get(log, 0)
+            have = path.stat().st_size if path.exists() else 0
+            if have < size:
+                raise CheckpointError(f"{path} has {have} bytes, and its checkpoint knows of {size}; it was changed")
+            if have > size:
+                os.truncate(path, size)
+
+    def write_text(self, name: str, text: str) -> Path:
+        """Writes a whole file so that a reader finds the old one or the new one, never half of it."""
+        return write_atomically(self.path / name, text.encode())
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Writes a JSON file for people and programs, in the order of its keys."""
+        return self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A JSON file of this folder; empty when there is none."""
+        path = self.path / name
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def write_atomically(path: Path, content: bytes) -> Path:
+    """Writes the file under another name, forces it to disk, and renames it.
+
+    Raises:
+        CheckpointError: when it cannot be written, for example on a full disk.
+    """
+    draft = path.with_name(path.name + ".draft")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+_LOCK: Final = ".lock"
