@@ -60,7 +60,12 @@ def test_the_run_reads_only_as_many_entries_as_it_can_use(monkeypatch: pytest.Mo
     made: list[int] = []
     task = type(gym.make_task("chain_sum", {}))
     original = task.__getitem__
-    monkeypatch.setattr(task, "__getitem__", lambda self, index: made.append(index) or original(self, index))
+
+    def counted(self: Any, index: int) -> Any:
+        made.append(index)
+        return original(self, index)
+
+    monkeypatch.setattr(task, "__getitem__", counted)
     config = RunConfig.model_validate(
         {
             "model": {"path": "nowhere"},
