@@ -106,15 +106,16 @@ def check(config: ConfigLike, *, rewards: Functions | None = None, block: Sequen
     prepared = prepare(chosen, block=block, functions=rewards)
     prepared.close()
     check_source(chosen.model)
-    data, train_config = prepared.data, chosen.train
+    data, steps = prepared.data, chosen.train
+    used = [f"{name} ({reward.use}, weight {reward.weight:g})" for name, reward in chosen.rewards.items()]
     return CheckReport(
         (
             f"plugins: {', '.join(str(owner) for owner in prepared.plugins.owners)}",
             f"model: {chosen.model.path}",
             f"data: {len(data.train)} samples to train on, {len(data.heldout)} held out, {len(data.skipped)} skipped",
             *(f"skipped {one.id}: {one.reason}" for one in data.skipped),
-            f"rewards: {', '.join(f'{name} ({reward.use}, weight {reward.weight:g})' for name, reward in chosen.rewards.items())}",
-            f"steps: {train_config.max_steps} of {train_config.prompts_per_step} prompts x {train_config.num_generations} completions",
+            f"rewards: {', '.join(used)}",
+            f"steps: {steps.max_steps} of {steps.prompts_per_step} prompts x {steps.num_generations} completions",
         )
     )
 

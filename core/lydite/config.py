@@ -274,6 +274,8 @@ class TrainConfig(Section):
     """Leaves completions that ran into the limit out of the loss."""
     gradient_checkpointing: bool = False
     """Computes activations again in the backward pass instead of keeping them."""
+    share_prompts: bool = True
+    """Trains completions behind one copy of their prompt, where the architecture allows: the same numbers, faster."""
     logprob_chunk_size: int = Field(1024, ge=1)
     """Tokens whose logits exist at once (a tile of this many times V)."""
     save_steps: int = Field(10, ge=1)

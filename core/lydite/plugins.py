@@ -56,6 +56,11 @@ class Owner:
     def __str__(self) -> str:
         return f"{self.distribution} {self.version}" if self.source == "entry_point" else self.distribution
 
+    @property
+    def key(self) -> str:
+        """What the plugin is registered under. Two distributions may give their entry points one name."""
+        return f"{self.distribution}:{self.plugin}:{self.location}"
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -163,9 +168,9 @@ def load_plugins(
 
     def take(owner: Owner, load: Callable[[], object]) -> None:
         try:
-            _register(manager, owner, load())
+            _register(manager, owner, load(), owners)
             owners.append(owner)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plugin that exits on import must not end the run in silence
             failure = Failure(owner, f"{type(error).__name__}: {error}")
             if strict:
                 raise PluginError(str(failure)) from error
@@ -181,13 +186,12 @@ def load_plugins(
             continue
         owner = Owner(entry.name, distribution, version, "entry_point", entry.value, _hash_of(entry.value))
         take(owner, entry.load)
-    for file in files:
-        path = Path(file).resolve()
+    for path in dict.fromkeys(Path(file).resolve() for file in files):
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         owner = Owner(path.stem, f"file {path.name}", digest[:12], "file", str(path), digest)
         take(owner, lambda path=path: import_file(path))  # type: ignore[misc]
 
-    offers, offer_failures = _collect(manager, {owner.plugin: owner for owner in owners}, strict)
+    offers, offer_failures = _collect(manager, {owner.key: owner for owner in owners}, strict)
     return Plugins(
         manager.hook, tuple(owners), offers, (*failures, *offer_failures), tuple(sorted(not_allowed)), manager
     )
@@ -244,7 +248,11 @@ def _check_names(allow: Sequence[str] | None, block: Sequence[str], installed: S
             )
 
 
-def _register(manager: pluggy.PluginManager, owner: Owner, plugin: object) -> None:
+def _register(manager: pluggy.PluginManager, owner: Owner, plugin: object, others: Sequence[Owner]) -> None:
+    taken = manager.get_name(plugin)
+    if taken is not None:
+        other = next(one for one in others if one.key == taken)
+        raise PluginError(f"{owner.location} is the plugin {other.plugin!r} of {other} already")
     known = {name for name in vars(hookspecs) if name.startswith("lydite_")}
     module = plugin.__name__ if isinstance(plugin, ModuleType) else ""
     for name, thing in vars(plugin).items() if isinstance(plugin, ModuleType) else ():
@@ -255,8 +263,8 @@ def _register(manager: pluggy.PluginManager, owner: Owner, plugin: object) -> No
             raise PluginError(f"{name} is not marked as a hook; put @lydite.hookimpl above it")
         if marked and name not in known:
             raise PluginError(f"there is no hook {name!r}{did_you_mean(name, known)}")
-    manager.register(plugin, name=owner.plugin)
     try:
+        manager.register(plugin, name=owner.key)
         manager.check_pending()
     except pluggy.PluginValidationError:
         manager.unregister(plugin)
@@ -273,7 +281,10 @@ def _collect(
         for implementation in hook.get_hookimpls():
             owner = owners[implementation.plugin_name]
             try:
-                for name, thing in dict(implementation.function()).items():
+                offered = implementation.function()
+                if not isinstance(offered, Mapping):
+                    raise PluginError(f"lydite_{kind} must return {{name: thing}}, got {type(offered).__name__}")
+                for name, thing in offered.items():
                     _add(offers, Offer(kind, name, thing, owner))
             except Exception as error:
                 cause = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
@@ -314,10 +325,10 @@ def _import(name: str) -> ModuleType:
 
 
 def _hash_of(entry_value: str) -> str:
-    """Over the Python files of the entry point's module, without importing it; empty where they cannot be found."""
-    module = entry_value.split(":")[0].strip()
+    """Over the Python files of the entry point's package, without importing it; empty where they cannot be found."""
+    package = entry_value.split(":")[0].strip().split(".")[0]  # a dotted name would import what stands before the dot
     try:
-        spec = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):
         return ""
     if spec is None or spec.origin is None:
@@ -326,5 +337,5 @@ def _hash_of(entry_value: str) -> str:
     files: Iterable[Path] = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
     digest = hashlib.sha256()
     for file in files:
-        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+        digest.update(file.relative_to(origin.parent).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()

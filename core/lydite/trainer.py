@@ -210,7 +210,7 @@ class Trainer:
             output, logps = micro_batch_loss(
                 self._policy, batch.rows(*span), totals, train, memo.old.get(span), memo.reference.get(span)
             )
-            output.loss.backward()  # type: ignore[no-untyped-call]
+            output.loss.backward()
             memo.sampled_with(span, logps)
             losses.append(float(output.loss.detach()))
             parts.append(output.metrics)

@@ -84,6 +84,11 @@ class ToyPolicy:
         self.enabled = True
         self.forwards: list[tuple[bool, bool]] = []
 
+    shares_prompts = False
+
+    def shared_hidden_states(self, input_ids: Tensor, allowed: Tensor, position_ids: Tensor) -> Tensor:
+        raise NotImplementedError
+
     def hidden_states(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:
         self.forwards.append((self.enabled, torch.is_grad_enabled()))
         real = attention_mask[..., None].float()

@@ -106,6 +106,11 @@ class LlamaPolicy:
     def __init__(self, model: Any) -> None:
         self.model = model
 
+    shares_prompts = False
+
+    def shared_hidden_states(self, input_ids: Tensor, allowed: Tensor, position_ids: Tensor) -> Tensor:
+        raise NotImplementedError
+
     def hidden_states(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:
         states: Tensor = self.model.model(
             input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False

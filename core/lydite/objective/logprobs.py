@@ -84,10 +84,19 @@ def completion_logps(hidden: Tensor, batch: Batch, head: Head, *, temperature: f
     width = hidden.shape[1]
     before = width - mask.shape[1] - 1 + column  # the state one column earlier predicts the token
     states = hidden.reshape(-1, hidden.shape[2]).index_select(0, row * width + before)
+    return scattered_logps(states, batch, head, temperature=temperature, chunk_size=chunk_size)
+
+
+def scattered_logps(states: Tensor, batch: Batch, head: Head, *, temperature: float, chunk_size: int) -> TokenLogps:
+    """Log-probabilities and entropies [B, T], 0 where masked, from the states that predict the kept tokens.
+
+    `states` [N, H] are in the row-major order of `completion_mask`, which keeps N tokens.
+    """
+    mask = batch.completion_mask
     logps, entropy = token_logps(
-        states, head, batch.completion_ids[row, column], temperature=temperature, chunk_size=chunk_size
+        states, head, batch.completion_ids[mask], temperature=temperature, chunk_size=chunk_size
     )
-    blank = torch.zeros(mask.shape, dtype=torch.float32, device=hidden.device)
+    blank = torch.zeros(mask.shape, dtype=torch.float32, device=states.device)
     return TokenLogps(blank.masked_scatter(mask, logps), blank.masked_scatter(mask, entropy))
 
 

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from lydite.objective.batch import Batch
-from lydite.objective.logprobs import TokenLogps, completion_logps
+from lydite.objective.logprobs import TokenLogps, completion_logps, scattered_logps
 from lydite.objective.losses import LOSSES, LossInputs, LossOutput, LossSettings, UpdateTotals
+from lydite.objective.shared import share_prompts
 
 if TYPE_CHECKING:
     from lydite.config import TrainConfig
@@ -30,6 +31,15 @@ class HiddenStatePolicy(Protocol):
         """The last hidden states [B, L, H], after the final norm, of tokens [B, L]."""
         ...
 
+    @property
+    def shares_prompts(self) -> bool:
+        """True when `shared_hidden_states` gives what `hidden_states` does."""
+        ...
+
+    def shared_hidden_states(self, input_ids: Tensor, allowed: Tensor, position_ids: Tensor) -> Tensor:
+        """The last hidden states [R, S, H] of tokens [R, S] that see one another as `allowed` [R, S, S] says."""
+        ...
+
     def head(self) -> Head:
         """The layer that turns hidden states into logits."""
         ...
@@ -40,7 +50,20 @@ class HiddenStatePolicy(Protocol):
 
 
 def policy_logps(policy: HiddenStatePolicy, batch: Batch, config: TrainConfig) -> TokenLogps:
-    """Log-probabilities and entropies [b, T] of a micro-batch's completions under the policy as it is."""
+    """Log-probabilities and entropies [b, T] of a micro-batch's completions under the policy as it is.
+
+    With `share_prompts`, and where the architecture allows it, completions stand behind one copy of their prompt.
+    """
+    if config.share_prompts and policy.shares_prompts:
+        shared = share_prompts(batch)
+        rows = policy.shared_hidden_states(shared.input_ids, shared.allowed, shared.position_ids)
+        return scattered_logps(
+            rows.reshape(-1, rows.shape[2]).index_select(0, shared.predictors),
+            batch,
+            policy.head(),
+            temperature=config.temperature,
+            chunk_size=config.logprob_chunk_size,
+        )
     hidden = policy.hidden_states(batch.input_ids, batch.attention_mask, batch.position_ids)
     return completion_logps(
         hidden, batch, policy.head(), temperature=config.temperature, chunk_size=config.logprob_chunk_size

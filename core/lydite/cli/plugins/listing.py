@@ -70,5 +70,5 @@ def _other_hooks(plugins: Plugins, owner: Owner) -> list[str]:
     return [
         name
         for name in names
-        if any(one.plugin_name == owner.plugin for one in getattr(plugins.hooks, name).get_hookimpls())
+        if any(one.plugin_name == owner.key for one in getattr(plugins.hooks, name).get_hookimpls())
     ]
