@@ -9,13 +9,14 @@ from lydite import hookimpl
 from lydite_text.contains import contains
 from lydite_text.exact import exact
 from lydite_text.length import length
+from lydite_text.majority import majority
 from lydite_text.misspelt import misspelt
 from lydite_text.number import number
 from lydite_text.pattern import pattern
 from lydite_text.repetition import repetition
 from lydite_text.tag_counts import tag_counts
 
-__all__ = ["contains", "exact", "length", "misspelt", "number", "pattern", "repetition", "tag_counts"]
+__all__ = ["contains", "exact", "length", "majority", "misspelt", "number", "pattern", "repetition", "tag_counts"]
 
 
 @hookimpl
@@ -31,3 +32,9 @@ def lydite_rewards() -> Mapping[str, Callable[..., Any]]:
         "text/contains": contains,
         "text/regex": pattern,
     }
+
+
+@hookimpl
+def lydite_group_rewards() -> Mapping[str, Callable[..., Any]]:
+    """The reward that looks at all completions of a prompt."""
+    return {"text/majority": majority}

@@ -11,17 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lydite import Completion, Parsed, Status, Verdict
+from lydite import Completion, FormatError, Group, Parsed, Sample, Status, Verdict
 from lydite.contracts import spec_of
 from lydite.errors import ConfigError
 from lydite.options import check_options
 from lydite.plugins import load_plugins
-from lydite_text import contains, exact, length, misspelt, number, pattern, repetition, tag_counts
+from lydite_text import contains, exact, length, majority, misspelt, number, pattern, repetition, tag_counts
 from lydite_text.numerals import read_number
 from lydite_text.prose import words_of
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-REWARDS = {name: offer.thing for name, offer in load_plugins(allow=["lydite-text"]).offers["rewards"].items()}
+OFFERS = load_plugins(allow=["lydite-text"]).offers
+REWARDS = {name: offer.thing for name, offer in OFFERS["rewards"].items()}
+GROUP_REWARDS = {name: offer.thing for name, offer in OFFERS["group_rewards"].items()}
 
 
 def said(text: str, tokens: int = 0) -> Completion:
@@ -340,6 +342,35 @@ def test_contains_looks_for_every_reference_of_a_list() -> None:
     assert contains("a", None).scope == "prompt"
 
 
+def voted(*answers: str | None, min_share: float = 0.0) -> list[tuple[float | None, str]]:
+    completions = tuple(
+        Completion(text=one or "", parsed=FormatError("x") if one is None else Parsed(one)) for one in answers
+    )
+    return [outcome(one) for one in majority(Group(Sample("a", "?"), completions), min_share=min_share)]
+
+
+def test_majority_pays_those_who_agree() -> None:
+    agrees, differs, empty = (1.0, "majority.agrees"), (0.0, "majority.differs"), (0.0, "answer.empty")
+    assert voted("Rome", "**rome**.", "Paris") == [agrees, agrees, differs]
+    assert voted("Rome", None, "", "Rome") == [agrees, empty, empty, agrees]
+    assert voted("Rome") == [agrees]
+
+
+def test_majority_pays_nobody_without_one() -> None:
+    assert {reason for _, reason in voted("a", "a", "b", "b", "c")} == {"majority.tied"}
+    assert {reason for _, reason in voted("a", "a", "b", "c", "d", min_share=0.5)} == {"majority.none"}
+    assert voted("a", "a", "b", "c", min_share=0.5)[0] == (1.0, "majority.agrees")
+    assert voted(None, None) == [(0.0, "answer.empty")] * 2
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=9), st.randoms())
+def test_majority_depends_on_the_answers_and_not_on_their_order(answers: list[str | None], random: Any) -> None:
+    score_of = dict(zip(answers, voted(*answers), strict=True))
+    random.shuffle(answers)
+    assert [score_of[one] for one in answers] == voted(*answers)
+    assert len({one for one in answers if score_of[one][0] == 1.0}) <= 1
+
+
 @pytest.mark.parametrize(
     ("text", "options", "expected"),
     [
@@ -414,8 +445,8 @@ def test_every_reward_keeps_its_promises_on_any_text(name: str, text: str, refer
 
 def test_the_readme_lists_every_reward_with_its_options_and_range() -> None:
     rows = dict(re.findall(r"^\| `(text/\w+)` \|(.*)\|$", README, re.MULTILINE))
-    assert set(rows) == set(REWARDS)
-    for name, function in REWARDS.items():
+    assert set(rows) == set(REWARDS) | set(GROUP_REWARDS)
+    for name, function in {**REWARDS, **GROUP_REWARDS}.items():
         low, high = spec_of(function).range or (None, None)
         assert f"| {low:g} to {high:g} |" in rows[name]
         for parameter in inspect.signature(function).parameters.values():
