@@ -267,7 +267,8 @@ def _register(manager: pluggy.PluginManager, owner: Owner, plugin: object, other
         manager.register(plugin, name=owner.key)
         manager.check_pending()
     except pluggy.PluginValidationError:
-        manager.unregister(plugin)
+        if manager.get_name(plugin) is not None:  # how far pluggy gets before it raises differs between versions
+            manager.unregister(plugin)
         raise
 
 
