@@ -166,7 +166,10 @@ def _train_in(folder: RunFolder, prepared: Prepared, policy: Policy | None, *, r
 
 def _go_back(folder: RunFolder, trainer: Trainer, manifest: Mapping[str, Any]) -> None:
     """Puts the trainer and the logs where the newest whole checkpoint was, and says what is not as it was."""
-    for change in plugin_changes(folder.read_json("manifest.json").get("plugins", []), manifest["plugins"]):
+    before = folder.read_json("manifest.json")
+    if not before:  # killed between the writing of its configuration and of its manifest
+        folder.write_json("manifest.json", manifest)
+    for change in plugin_changes(before["plugins"], manifest["plugins"]) if before else ():
         logger.warning("since this run began: %s", change)
     found = newest_checkpoint(folder.path / CHECKPOINTS)
     for damage in found.damaged:
@@ -208,7 +211,7 @@ def _summary(config: RunConfig, progress: Progress, manifest: Mapping[str, Any],
 def _report(folder: RunFolder) -> str | None:
     try:
         return write_report(folder.path).name
-    except MissingExtraError as error:
+    except (MissingExtraError, OSError) as error:  # the run's numbers are safe without it
         logger.warning("no report was written: %s", error)
         return None
 

@@ -52,6 +52,8 @@ class Found:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     """Writes a checkpoint below `folder` and drops all but the newest `keep`.
 
+    Those of later steps are dropped as well: the run went back past them because they were damaged.
+
     Raises:
         CheckpointError: when it cannot be written; those that were there before stay as they are.
     """
@@ -79,7 +81,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
             f"cannot write the checkpoint of step {checkpoint.step} to {target}: {error.strerror or error}; "
             "the checkpoints before it are untouched, so make room and go on with --resume"
         ) from error
-    for old in _steps(folder)[keep:]:
+    steps = _steps(folder)
+    here = steps.index(target)
+    for old in (*steps[:here], *steps[here + keep :]):
         shutil.rmtree(old, ignore_errors=True)
     return target
 

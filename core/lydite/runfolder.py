@@ -35,7 +35,7 @@ class RunFolder:
         Raises:
             ConfigError: when the folder holds something already, and it may not be overwritten.
         """
-        if path.exists() and any(path.iterdir()):
+        if path.exists() and any(child.name not in _BEFORE_A_RUN for child in path.iterdir()):
             is_run = (path / "config.toml").is_file()
             if not overwrite or not is_run:
                 what = "an earlier run" if is_run else "files that are no run"
@@ -48,7 +48,8 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         folder = cls(path)
         folder.acquire()
-        for child in path.iterdir():
+        # The configuration goes last: with it the folder is still a run, should this be stopped halfway.
+        for child in sorted(path.iterdir(), key=lambda child: child.name == "config.toml"):
             if child.name == _LOCK:
                 continue
             shutil.rmtree(child) if child.is_dir() else child.unlink()
@@ -163,3 +164,5 @@ def write_atomically(path: Path, content: bytes) -> Path:
 
 
 _LOCK: Final = ".lock"
+_BEFORE_A_RUN: Final = (_LOCK, "config.toml.draft")
+"""What a process leaves that was killed before its run began; nobody needs it."""
