@@ -21,6 +21,13 @@ def cross_problems(config: RunConfig) -> list[str]:
     if config.eval is not None:
         problems += _reward_problems("eval.reward", config.eval.reward)
         problems += _alone_problems(config.eval.reward)
+    if config.stack.aggregate == "normalize_then_sum" and config.train.scale_rewards != "group":
+        problems.append(
+            f'train.scale_rewards = "{config.train.scale_rewards}" does not go with stack.aggregate = '
+            '"normalize_then_sum", which normalises each reward in its own group; leave scale_rewards at "group"'
+        )
+    if config.engine.use == "scripted" and not config.engine.script:
+        problems.append("engine.script is what the scripted engine says, and it is empty; give it at least one answer")
     return problems
 
 

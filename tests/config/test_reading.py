@@ -222,6 +222,15 @@ class TestParts:
         assert "eval.reward.only_if = 'correct' names another reward" in said
         assert "eval.reward.clip goes from low to high" in said
 
+    def test_gdpo_normalises_in_groups(self, tables: dict[str, Any]) -> None:
+        tables |= {"stack": {"aggregate": "normalize_then_sum"}, "train": {"scale_rewards": "batch"}}
+        assert 'train.scale_rewards = "batch" does not go with' in problem(tables)
+        assert read_config({**tables, "train": {}}).stack.aggregate == "normalize_then_sum"
+
+    def test_a_scripted_engine_has_something_to_say(self, tables: dict[str, Any]) -> None:
+        assert "engine.script" in problem({**tables, "engine": {"use": "scripted"}})
+        assert read_config({**tables, "engine": {"use": "scripted", "script": ["a"]}}).engine.script == ("a",)
+
     def test_soft_overlong_needs_room_for_its_slope(self, tables: dict[str, Any]) -> None:
         length = {"kind": "soft_overlong", "only_if": "correct", "max_length": 10}
         assert "length.cache is from 1 to" in problem({**tables, "length": length})

@@ -49,7 +49,13 @@ class LossSettings:
     @classmethod
     def of(cls, config: TrainConfig) -> LossSettings:
         """The settings that a run's configuration asks for."""
-        return cls(epsilon=config.epsilon, epsilon_high=config.epsilon_high, delta=config.delta, beta=config.beta)
+        return cls(
+            epsilon=config.epsilon,
+            epsilon_high=config.epsilon_high,
+            delta=config.delta,
+            beta=config.beta,
+            use_bias_correction_kl=config.use_bias_correction_kl,
+        )
 
 
 @dataclass(frozen=True, slots=True)

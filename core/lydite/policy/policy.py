@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lydite.contracts import Family
 from lydite.errors import ModelError
 from lydite.policy.adapter import Switch
+from lydite.policy.attention import agree_on_a_trial, attention_mask_of, takes_any_mask
 from lydite.policy.chat import Chat, special_ids
 from lydite.policy.decode import decode
 from lydite.policy.head import Head
@@ -95,37 +96,15 @@ class Policy:
         False, as it is when a small trial gives other hidden states than prompt and completion alone.
         """
         if self._shares_prompts is None:
-            self._shares_prompts = takes_any_mask(self._causal.config) and self._agrees_on_a_trial()
+            training = self.model.training
+            self.model.eval()
+            self._shares_prompts = takes_any_mask(self._causal.config) and agree_on_a_trial(self)
+            self.model.train(training)
         return self._shares_prompts
 
     def shared_hidden_states(self, input_ids: Tensor, allowed: Tensor, position_ids: Tensor) -> Tensor:
-        """The trunk's last hidden states [R, S, H] of tokens [R, S] that see one another as `allowed` [R, S, S] says."""
-        mask = allowed[:, None]
-        if self._causal.config._attn_implementation != "sdpa":  # the others add the mask to the scores
-            mask = torch.zeros(mask.shape, dtype=self.dtype, device=mask.device).masked_fill(
-                ~mask, torch.finfo(self.dtype).min
-            )
-        return self.hidden_states(input_ids, mask, position_ids)
-
-    def _agrees_on_a_trial(self) -> bool:
-        """Whether `a b c d` and `a b e f`, behind one `a b`, have the hidden states that they have alone."""
-        ids = torch.tensor([[1, 2, 3, 4, 5, 6]], device=self.device)
-        positions = torch.tensor([[0, 1, 2, 3, 2, 3]], device=self.device)
-        allowed = torch.ones(6, 6, dtype=torch.bool, device=self.device).tril()[None]
-        allowed[:, 4:, 2:4] = False
-        training = self.model.training
-        self.model.eval()
-        try:
-            with torch.no_grad():
-                shared = self.shared_hidden_states(ids, allowed, positions)
-                alone = self.hidden_states(ids[:, [0, 1, 4, 5]], torch.ones_like(ids[:, :4]), positions[:, :4])
-        except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):
-            return False
-        finally:
-            self.model.train(training)
-        second = shared[:, [0, 1, 4, 5]].float()
-        tolerance = 1e-4 if self.dtype is torch.float32 else 0.05
-        return bool((second - alone.float()).norm() <= tolerance * alone.float().norm())
+        """Last hidden states [R, S, H] of tokens [R, S] that see one another as `allowed` [R, S, S] says."""
+        return self.hidden_states(input_ids, attention_mask_of(allowed, self._causal.config, self.dtype), position_ids)
 
     def trunk_step(self, input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor, cache: Any) -> Tensor:
         """Hidden states [N, L, H] of new tokens [N, L], whose past is in the cache and which are added to it."""
@@ -300,15 +279,6 @@ class Policy:
             if self.adapted or self.dtype is torch.float32
             else torch.autocast(self.device.type, self.dtype)
         )
-
-
-def takes_any_mask(config: Any) -> bool:
-    """True for models all of whose layers attend to everything before, by an attention that adds a mask."""
-    text = config.get_text_config(decoder=True)
-    kinds = getattr(text, "layer_types", None) or ["full_attention"]
-    windowed = getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True)
-    full = set(kinds) == {"full_attention"} and not (windowed and getattr(text, "layer_types", None) is None)
-    return full and config._attn_implementation in ("sdpa", "eager")
 
 
 def trunk_of(causal: Any) -> Any:
