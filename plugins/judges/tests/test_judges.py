@@ -164,8 +164,8 @@ def test_a_refusal_is_final_and_never_shows_the_key(server: Server, monkeypatch:
 
 def test_a_redirect_is_not_followed_with_the_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUDGE_KEY", "secret")
-    server.replies = [lambda handler: handler.answer(307, b"", Location="/elsewhere"), (200, chat("yes"))]
-    with pytest.raises(JudgeError, match="HTTP 307"):
+    server.replies = [lambda handler: handler.answer(302, b"", Location="/elsewhere"), (200, chat("yes"))]
+    with pytest.raises(JudgeError, match="HTTP 302"):
         ask(server, api_key_env="JUDGE_KEY")
     assert [one["path"] for one in server.requests] == ["/v1/chat/completions"]
 

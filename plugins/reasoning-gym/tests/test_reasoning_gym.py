@@ -166,6 +166,8 @@ ATTACKS = [
     f"[open('{MARK}','w')]",
     "().__class__.__base__.__subclasses__()",
     "x.func.__globals__",
+    "x.T",
+    "1.5 .n",
     "S('1')",
     "eval(input())",
     "9**9**9**9",

@@ -197,6 +197,13 @@ def test_listing_several_numbers_never_pays(values: list[int], between: str) -> 
         assert number(text, values[-1], anywhere=anywhere).score == 0.0
 
 
+@pytest.mark.parametrize(
+    "text", ["1,23", "1234,567", "1,2345", "1,234,56", "1,234\u202f567", ",123", "1,,234", "1 234"]
+)
+def test_thousands_stand_in_groups_of_three_with_one_mark(text: str) -> None:
+    assert read_number(text) is None
+
+
 def test_reading_a_number_is_bounded() -> None:
     assert read_number("1e999") == Fraction(10) ** 999
     for text in ("1e9999", "9" * 301, "1," * 200_000, "1" * 10**6, "9**9**9**9"):
