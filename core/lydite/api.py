@@ -13,6 +13,7 @@ from lydite.config import RunConfig
 from lydite.configfile import config_difference, read_config, write_config
 from lydite.errors import ConfigError, MissingExtraError
 from lydite.manifest import make_manifest, plugin_changes
+from lydite.observers import tell_finish, tell_start
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, check_source
 from lydite.policy import load_policy as _load_policy
@@ -27,6 +28,7 @@ from lydite.trainer import ADAPTER, CHECKPOINTS, Prompts, Trainer, encode_prompt
 from lydite.types import RunInfo, RunResult
 
 logger = logging.getLogger("lydite")
+_NAMED_AT_MOST = 10  # skipped samples that a dry run lists
 
 ConfigLike: TypeAlias = RunConfig | Mapping[str, Any] | str | Path
 """A configuration read already, its content as nested mappings, or the path of a TOML file."""
@@ -107,13 +109,15 @@ def check(config: ConfigLike, *, rewards: Functions | None = None, block: Sequen
     prepared.close()
     check_source(chosen.model)
     data, steps = prepared.data, chosen.train
+    unnamed = len(data.skipped) - _NAMED_AT_MOST
     used = [f"{name} ({reward.use}, weight {reward.weight:g})" for name, reward in chosen.rewards.items()]
     return CheckReport(
         (
             f"plugins: {', '.join(str(owner) for owner in prepared.plugins.owners)}",
             f"model: {chosen.model.path}",
             f"data: {len(data.train)} samples to train on, {len(data.heldout)} held out, {len(data.skipped)} skipped",
-            *(f"skipped {one.id}: {one.reason}" for one in data.skipped),
+            *(f"skipped {one.id}: {one.reason}" for one in data.skipped[:_NAMED_AT_MOST]),
+            *([f"and {unnamed} more are skipped; a run lists them in skipped.jsonl"] if unnamed > 0 else []),
             f"rewards: {', '.join(used)}",
             f"steps: {steps.max_steps} of {steps.prompts_per_step} prompts x {steps.num_generations} completions",
         )
@@ -150,15 +154,14 @@ def _train_in(folder: RunFolder, prepared: Prepared, policy: Policy | None, *, r
             config.name, str(folder.path), config.train.max_steps, config.model_dump(mode="json"), manifest,
             trainer.progress.step,
         )  # fmt: skip
-        hooks = prepared.plugins.hooks
-        hooks.lydite_start(run=info)
+        tell_start(prepared.plugins, info)
         stopped = trainer.run()
         save_adapter_atomically(policy, folder.path / ADAPTER)
         summary = _summary(config, trainer.progress, manifest, stopped)
         folder.write_json("summary.json", summary)
         summary["report"] = _report(folder)
         folder.write_json("summary.json", summary)
-        hooks.lydite_finish(result=RunResult(str(folder.path), summary))
+        tell_finish(prepared.plugins, RunResult(str(folder.path), summary))
         return Result(folder.path, summary, policy)
     finally:
         engine.close()

@@ -159,7 +159,9 @@ def write_atomically(path: Path, content: bytes) -> Path:
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise CheckpointError(f"cannot write {path}: {error.strerror}") from error
+        raise CheckpointError(
+            f"cannot write {path}: {error.strerror}; what was there is as it was, and a run can go on with --resume"
+        ) from error
     return path
 
 

@@ -38,6 +38,7 @@ from lydite.objective import (
     update_totals,
     with_advantages,
 )
+from lydite.observers import tell_step
 from lydite.optimizer import learning_rate, make_optimizer
 from lydite.policy import Policy
 from lydite.prepare import Prepared
@@ -128,7 +129,7 @@ class Trainer:
 
     def run(self) -> str:
         """Trains to the end, and says how it ended: `finished` or `early_stop`."""
-        train, hooks = self.config.train, self._prepared.plugins.hooks
+        train = self.config.train
         self._engine.take_adapter(self._policy)
         if self.progress.step == 0:
             self._first_evaluation()
@@ -161,7 +162,8 @@ class Trainer:
             self._folder.append("timings.jsonl", [{"step": step, **timings}])
             if step % train.save_steps == 0 or step == train.max_steps or self._out_of_patience():
                 self._save()
-            hooks.lydite_step(report=StepReport(step, train.max_steps, metrics, timings, scored, heldout))
+            report = StepReport(step, train.max_steps, metrics, timings, scored, heldout)
+            tell_step(self._prepared.plugins, report)
         return "finished" if self.progress.step == train.max_steps else "early_stop"
 
     def _prompts_of(self, step: int) -> list[Prompt]:
@@ -242,7 +244,7 @@ class Trainer:
         report = self._evaluate(0)
         self.progress.seconds += watch.total
         start = StepReport(0, self.config.train.max_steps, {}, memory(self._policy.device), None, report)
-        self._prepared.plugins.hooks.lydite_step(report=start)
+        tell_step(self._prepared.plugins, start)
 
     def _evaluate(self, step: int) -> EvalReport:
         evaluation, stack = self.config.eval, self._prepared.eval_stack
@@ -372,4 +374,7 @@ def save_adapter_atomically(policy: Policy, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise CheckpointError(f"cannot write the adapter to {target}: {error}") from error
+        raise CheckpointError(
+            f"cannot write the adapter to {target}: {error}; the last checkpoint is untouched, so mend that and go on "
+            "with --resume"
+        ) from error
