@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-GENERATED = ROOT / "docs" / "reference"
 PAGES = tuple(
     sorted(
         [
@@ -21,6 +20,7 @@ PAGES = tuple(
             *ROOT.glob("docs/*.md"),
             *ROOT.glob("plugins/*/README.md"),
             *ROOT.glob("rewards_contrib/*/README.md"),
+            *ROOT.glob("tests/third_party/*/README.md"),
         ]
     )
 )

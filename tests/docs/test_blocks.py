@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import tomllib
@@ -182,9 +183,25 @@ def test_inline_installs_name_extras_that_exist(page: Path) -> None:
         check_install(shlex.split(command)[1:])
 
 
-def test_trees_name_folders_that_exist(page: Path) -> None:
-    for path in re.findall(r"^(?:  )?([\w./-]+/) {2,}", page.read_text(), re.MULTILINE):
-        assert (ROOT / path).is_dir() or list(ROOT.glob(f"*/{path}")), path
+def test_the_tree_of_the_readme_is_the_tree() -> None:
+    page = (ROOT / "README.md").read_text()
+    named = {path.rstrip("/") for path in re.findall(r"^(?:  )?([\w./-]+/) {2,}", page, re.MULTILINE)}
+    top = {path for path in named if (ROOT / path).is_dir()}
+    inner = {path.name for folder in ("plugins", "rewards_contrib") for path in (ROOT / folder).glob("*/")}
+    inner = {name for name in inner if list(ROOT.glob(f"*/{name}/pyproject.toml"))}
+    assert named - top == inner
+    assert {"core/lydite", "plugins", "rewards_contrib", "docs", "examples", "benchmarks", "tests"} == top
+
+
+def test_the_layers_of_the_architecture_page_are_those_that_are_checked() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    drawn = page.partition("## Layers")[2].partition("```text")[2].partition("```")[0]
+    rows = [re.split(r" {2,}", line)[0].split(", ") for line in drawn.strip().splitlines()]
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    height = {name: -level for level, row in enumerate(contract["layers"]) for name in row.split(" | ")}
+    heights = [[height[name] for name in row if name != "..."] for row in rows]
+    assert len(heights) > 8
+    assert all(min(above) > max(below) for above, below in itertools.pairwise(heights)), heights
 
 
 # The checks themselves can fail.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -96,3 +97,14 @@ def test_the_guide_s_format_data_and_observer_do_what_they_say(desk: Any) -> Non
     plugins.hooks.lydite_step(report=lydite.StepReport(1, 1, {"reward": math.pi}, {}, None))
     plugins.hooks.lydite_finish(result=lydite.RunResult("runs/a", {"stopped": "finished"}))
     assert Path("diary.txt").read_text().splitlines() == ["a: 1 steps", f"1 {math.pi}", "finished"]
+
+
+@pytest.mark.slow
+def test_a_run_s_folder_holds_the_files_that_the_readme_lists(with_model: Any) -> None:
+    with_model.lay_out(ROOT / "docs" / "resuming.md")
+    config = read_config("sums.toml", overrides=["eval.n=2", "eval.reward.use=text/number", "max_steps=1"])
+    folder = lydite.train(config, display="none").folder
+    table = (ROOT / "README.md").read_text().partition("| file | holds |")[2].partition("\n\n")[0]
+    cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    listed = {name.rstrip("/") for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == listed - {"skipped.jsonl"}
