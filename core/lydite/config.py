@@ -271,7 +271,7 @@ class TrainConfig(Section):
     delta: float | None = Field(None, gt=1.0)
     """Two-sided clipping: a ceiling on the ratio where the advantage is negative."""
     use_bias_correction_kl: bool = True
-    """Multiplies the KL term by the probability ratio, which makes its gradient unbiased; false: as in the GRPO paper."""
+    """Multiplies the KL term by the probability ratio, so that its gradient is unbiased; false: the GRPO paper."""
     mask_truncated_completions: bool = False
     """Leaves completions that ran into the limit out of the loss."""
     gradient_checkpointing: bool = False

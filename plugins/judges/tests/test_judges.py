@@ -41,6 +41,7 @@ class Server(ThreadingHTTPServer):
     """Answers each request with the next of its replies, the last one for ever."""
 
     daemon_threads = True
+    request_queue_size = 64  # the default of 5 resets connections that come all at once
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
