@@ -89,3 +89,13 @@ def test_a_full_disk_leaves_the_checkpoint_before_whole(tmp_path: Path, monkeypa
     assert found.checkpoint is not None
     assert found.checkpoint.step == 1
     assert [path.name for path in tmp_path.iterdir()] == ["step-000001"]
+
+
+def test_damaged_checkpoints_of_later_steps_do_not_push_out_whole_ones(tmp_path: Path) -> None:
+    for step in (2, 4):
+        (save_checkpoint(tmp_path, checkpoint(step), keep=2) / "optimizer.pt").unlink()
+    save_checkpoint(tmp_path, checkpoint(1), keep=2)
+    found = newest_checkpoint(tmp_path)
+    assert found.checkpoint is not None
+    assert found.checkpoint.step == 1
+    assert found.damaged == ()

@@ -73,3 +73,11 @@ def test_a_whole_file_is_old_or_new(tmp_path: Path) -> None:
         folder.write_json("summary.json", {"steps": 2})
         assert json.loads((folder.path / "summary.json").read_text()) == {"steps": 2}
         assert not list(folder.path.glob("*.draft"))
+
+
+def test_what_a_process_left_that_was_killed_before_its_run_began_is_in_nobody_s_way(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    RunFolder.create(path, overwrite=False).close()
+    (path / "config.toml.draft").write_text("half")
+    with RunFolder.create(path, overwrite=False) as folder:
+        assert not (folder.path / "config.toml.draft").exists()
