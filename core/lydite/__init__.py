@@ -71,9 +71,13 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"lydite has no attribute {name!r}{did_you_mean(name, __all__)}")
+    import warnings
     from importlib import import_module
 
-    return getattr(import_module(_LAZY[name]), name)
+    with warnings.catch_warnings():
+        # tqdm, which others import, asks for ipywidgets in a notebook; the bars there are lydite's own.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        return getattr(import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from lydite.adapter_folder import save_adapter_atomically
 from lydite.checkpoint import newest_checkpoint
 from lydite.config import RunConfig
 from lydite.configfile import config_difference, read_config, write_config
@@ -19,12 +20,13 @@ from lydite.policy import Policy, check_source
 from lydite.policy import load_policy as _load_policy
 from lydite.prepare import Prepared, prepare, with_function_rewards
 from lydite.progress import Progress
+from lydite.prompts import Prompts, encode_prompts
 from lydite.report.display import choose_display
 from lydite.report.notebook import figure, result_html
 from lydite.report.page import write_report
 from lydite.rollout import make_engine
 from lydite.runfolder import RunFolder
-from lydite.trainer import ADAPTER, CHECKPOINTS, Prompts, Trainer, encode_prompts, save_adapter_atomically
+from lydite.trainer import ADAPTER, CHECKPOINTS, Trainer
 from lydite.types import RunInfo, RunResult
 
 logger = logging.getLogger("lydite")

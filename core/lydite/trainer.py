@@ -10,22 +10,20 @@ Source: Shao et al. 2024, DeepSeekMath (arXiv 2402.03300), section 4.1.
 from __future__ import annotations
 
 import math
-import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 
 import torch
-from safetensors import SafetensorError
-from torch import Tensor
 
+from lydite.adapter_folder import save_adapter_atomically
 from lydite.checkpoint import Checkpoint, save_checkpoint
-from lydite.config import RunConfig, TrainConfig
-from lydite.data import Skipped, drop_long_prompts, indices_for_step
-from lydite.errors import CheckpointError, DataError, ModelError
+from lydite.config import RunConfig
+from lydite.data import indices_for_step
+from lydite.errors import ModelError
 from lydite.evaluate import evaluate
+from lydite.known_logps import KnownLogps
+from lydite.lengths import lengths
 from lydite.measure import Stopwatch, memory
 from lydite.objective import (
     Batch,
@@ -33,8 +31,6 @@ from lydite.objective import (
     build_batch,
     merge_metrics,
     micro_batch_loss,
-    policy_logps,
-    reference_logps,
     update_totals,
     with_advantages,
 )
@@ -43,56 +39,15 @@ from lydite.optimizer import learning_rate, make_optimizer
 from lydite.policy import Policy
 from lydite.prepare import Prepared
 from lydite.progress import Progress, seed_for
+from lydite.prompts import Prompts
 from lydite.records import completion_records, eval_record
 from lydite.rollout import Engine, Sampling
 from lydite.runfolder import RunFolder
-from lydite.types import EvalReport, Prompt, Sample, Scored, StepReport
+from lydite.types import EvalReport, Prompt, Scored, StepReport
 
 CHECKPOINTS: Final = "checkpoints"
 BEST: Final = "best"
 ADAPTER: Final = "adapter"
-
-
-@dataclass(frozen=True, slots=True)
-class Prompts:
-    """The run's samples as the model will read them."""
-
-    train: tuple[Prompt, ...]
-    heldout: tuple[Prompt, ...]
-    skipped: tuple[Skipped, ...]
-
-
-def encode_prompts(prepared: Prepared, policy: Policy) -> Prompts:
-    """Every sample under the model's chat template; those that are too long are listed, never cut.
-
-    Raises:
-        DataError: when fewer prompts are left than one step needs.
-    """
-    config = prepared.config
-    instructions = prepared.format.instructions if config.format.instruct else ""
-    made: dict[str, Prompt] = {}
-
-    def length(sample: Sample) -> int:
-        made[sample.id] = policy.encode(sample, instructions=instructions, system=config.data.system)
-        return len(made[sample.id].token_ids)
-
-    def encoded(samples: Sequence[Sample], limit: int) -> tuple[tuple[Prompt, ...], tuple[Skipped, ...]]:
-        made.clear()
-        kept, skipped = drop_long_prompts(samples, length, limit)
-        return tuple(made[sample.id] for sample in kept), tuple(skipped)
-
-    train, long = encoded(prepared.data.train, config.data.max_prompt_length)
-    heldout_limit = (config.eval.data if config.eval and config.eval.data else config.data).max_prompt_length
-    heldout, long_heldout = encoded(prepared.data.heldout, heldout_limit)
-    if len(train) < config.train.prompts_per_step:
-        raise DataError(
-            f"a step needs {config.train.prompts_per_step} prompts, and {len(train)} are left of "
-            f"{len(prepared.data.train)}: {len(long)} are longer than data.max_prompt_length = "
-            f"{config.data.max_prompt_length} tokens"
-        )
-    if config.eval is not None and not heldout:
-        raise DataError(f"all {len(prepared.data.heldout)} held-out prompts are longer than {heldout_limit} tokens")
-    return Prompts(train, heldout, (*prepared.data.skipped, *long, *long_heldout))
 
 
 class Trainer:
@@ -192,7 +147,7 @@ class Trainer:
         torch.manual_seed(seed_for(self.config.seed, "dropout", step))
         self._policy.train_mode()
         rows = train.per_device_train_batch_size * train.gradient_accumulation_steps
-        memo = _Memo(self._policy, batch, train, rows)
+        memo = KnownLogps(self._policy, batch, train, rows)
         done: list[Mapping[str, float]] = []
         for _ in range(train.num_iterations):
             for start in range(0, batch.size, rows):
@@ -201,7 +156,7 @@ class Trainer:
         figures = {name: sum(one[name] for one in done) / len(done) for name in done[0]}
         return {**figures, **memo.sampler_gap()}
 
-    def _update(self, batch: Batch, start: int, stop: int, memo: _Memo) -> dict[str, float]:
+    def _update(self, batch: Batch, start: int, stop: int, memo: KnownLogps) -> dict[str, float]:
         """One optimiser update on rows `start` to `stop` - 1, in micro-batches."""
         train = self.config.train
         totals = update_totals(batch, start, stop, max_completion_length=train.max_completion_length)
@@ -292,89 +247,3 @@ class Trainer:
         self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, held["memory/peak_bytes"])
         speed = {"tokens_per_second": sampled / spent["time/generate"]}
         return {"step_time": watch.total, **spent, **speed, **held, **scored.timings}
-
-
-class _Memo:
-    """Log-probabilities that later updates of a step need: those of the policy that sampled, and the reference's.
-
-    A step with a single update needs none: the policy's own, detached, are the old ones. Of several updates
-    only the first still has the policy that sampled, so the others' are computed before it.
-    """
-
-    def __init__(self, policy: Policy, batch: Batch, train: TrainConfig, rows: int) -> None:
-        self.old: dict[tuple[int, int], Tensor] = {}
-        self.reference: dict[tuple[int, int], Tensor] = {}
-        self._batch = batch
-        self._seen: dict[tuple[int, int], Tensor] = {}
-        spans = [
-            (first, min(first + train.per_device_train_batch_size, batch.size))
-            for first in range(0, batch.size, train.per_device_train_batch_size)
-        ]
-        if train.updates_per_step > 1:
-            with torch.no_grad():
-                for span in spans:
-                    if span[0] >= rows or train.num_iterations > 1:
-                        self.old[span] = policy_logps(policy, batch.rows(*span), train).logps
-        if train.num_iterations > 1 and train.beta > 0.0:
-            self.reference = {span: reference_logps(policy, batch.rows(*span), train) for span in spans}
-
-    def sampled_with(self, span: tuple[int, int], logps: Tensor) -> None:
-        """Takes note of the first log-probabilities [b, T] that the trainer gave to these rows."""
-        self._seen.setdefault(span, self.old.get(span, logps))
-
-    def sampler_gap(self) -> dict[str, float]:
-        """How far the engine's log-probabilities are from the trainer's, in nats; nothing where it gave none."""
-        if self._batch.sampler_logps is None:
-            return {}
-        gaps = []
-        for span, logps in self._seen.items():
-            own = self._batch.rows(*span)
-            assert own.sampler_logps is not None
-            gaps.append((own.sampler_logps - logps).abs()[own.completion_mask])
-        gap = torch.cat(gaps)
-        if not gap.numel():
-            return {}
-        return {
-            "sampling/sampling_logp_difference/mean": float(gap.mean()),
-            "sampling/sampling_logp_difference/max": float(gap.max()),
-        }
-
-
-def lengths(scored: Scored) -> dict[str, float]:
-    """Lengths of the step's completions in tokens, by TRL's names; `terminated` ones ended by themselves."""
-    every = [one.completion for group in scored.groups for one in group.completions]
-    lengths = [one.tokens for one in every]
-    ended = [one.tokens for one in every if not one.truncated]
-    return {
-        "completions/mean_length": sum(lengths) / len(lengths),
-        "completions/min_length": float(min(lengths)),
-        "completions/max_length": float(max(lengths)),
-        "completions/clipped_ratio": 1.0 - len(ended) / len(every),
-        "completions/mean_terminated_length": sum(ended) / len(ended) if ended else 0.0,
-        "completions/min_terminated_length": float(min(ended, default=0)),
-        "completions/max_terminated_length": float(max(ended, default=0)),
-    }
-
-
-def save_adapter_atomically(policy: Policy, target: Path) -> None:
-    """Writes the adapter as peft does; a folder of that name stays as it is until the new one is whole.
-
-    Raises:
-        CheckpointError: when it cannot be written, for example on a full disk.
-    """
-    draft, old = target.with_name(f".draft-{target.name}"), target.with_name(f".old-{target.name}")
-    try:
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-        draft.mkdir(parents=True)
-        policy.save_adapter(draft)
-        if target.exists():
-            target.replace(old)
-        draft.replace(target)
-        shutil.rmtree(old, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise CheckpointError(
-            f"cannot write the adapter to {target}: {error}; the last checkpoint is untouched, so mend that and go on "
-            "with --resume"
-        ) from error

@@ -1,0 +1,35 @@
+"""Adapters on disk, each a folder that is there whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from lydite.errors import CheckpointError
+from lydite.policy import Policy
+
+
+def save_adapter_atomically(policy: Policy, target: Path) -> None:
+    """Writes the adapter as peft does; a folder of that name stays as it is until the new one is whole.
+
+    Raises:
+        CheckpointError: when it cannot be written, for example on a full disk.
+    """
+    draft, old = target.with_name(f".draft-{target.name}"), target.with_name(f".old-{target.name}")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        draft.mkdir(parents=True)
+        policy.save_adapter(draft)
+        if target.exists():
+            target.replace(old)
+        draft.replace(target)
+        shutil.rmtree(old, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise CheckpointError(
+            f"cannot write the adapter to {target}: {error}; the last checkpoint is untouched, so mend that and go on "
+            "with --resume"
+        ) from error
