@@ -105,6 +105,10 @@ def configs(draw: st.DrawFn) -> RunConfig:
     data = sections(fields["data"].annotation)  # type: ignore[arg-type]
     for name in ("model", "lora", "format", "stack", "engine"):
         given[name] = draw(sections(fields[name].annotation))  # type: ignore[arg-type]
+    if given["engine"].use == "scripted" and not given["engine"].script:
+        given["engine"] = given["engine"].model_copy(update={"script": ("yes",)})
+    if given["stack"].aggregate == "normalize_then_sum":
+        given["train"] = given["train"].model_copy(update={"scale_rewards": "group"})
     given["data"] = draw(data)
     evaluation = get_args(fields["eval"].annotation)[0]
     given["eval"] = draw(st.none() | sections(evaluation, reward=rewards | moving, data=st.none() | data))
