@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lydite.contracts import Family, Format, reward
-from lydite.errors import DataError, LyditeError
+from lydite.contracts import CallReward, Family, Format, RewardUse, reward
+from lydite.errors import ConfigError, DataError, LyditeError
 from lydite.hookspecs import hookimpl
 from lydite.suggest import did_you_mean
 from lydite.types import (
@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CallReward",
     "Completion",
+    "ConfigError",
     "DataError",
     "Evidence",
     "Family",
@@ -46,6 +48,7 @@ __all__ = [
     "Message",
     "Parsed",
     "Policy",
+    "RewardUse",
     "RunConfig",
     "RunInfo",
     "RunResult",

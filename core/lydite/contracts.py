@@ -8,10 +8,10 @@ configuration is read.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from lydite.types import FormatError, Message, Parsed, Sample, Verdict
+from lydite.types import Completion, FormatError, Message, Parsed, Sample, Verdict
 
 Judged: TypeAlias = float | int | bool | Verdict | None
 RewardFn: TypeAlias = Callable[..., Judged | Awaitable[Judged]]
@@ -35,10 +35,25 @@ GIVEN: Final[Mapping[str, str]] = {
     "text": "the completion's text without special tokens",
     "group": "the sample and all completions of it",
     "judge": "the judge that the configuration names: await judge(messages) gives its reply",
+    "rewards": "the rewards that this one `uses`: await rewards(key, completion, sample) gives a verdict",
 }
 """Names a reward may take positionally, and what each stands for."""
 
+
+@dataclass(frozen=True, slots=True)
+class RewardUse:
+    """A reward that another one calls by name, with its options, as `[rewards.x]` would."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+UsesFn: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, RewardUse]]
+"""The options of a reward in, the rewards that it calls out, under keys of its own."""
+CallReward: TypeAlias = Callable[[str, Completion, Sample], Awaitable[Verdict]]
+"""`await rewards(key, completion, sample)`: the verdict of the reward under that key. Exceptions become verdicts."""
 Isolation: TypeAlias = Literal["worker", "inline"]
+PaysFor: TypeAlias = Literal["answer", "form"]
 _SPEC_ATTRIBUTE = "__lydite_reward__"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -57,6 +72,10 @@ class RewardSpec:
     """Same input, same verdict; only such verdicts are cached."""
     version: str = ""
     """Part of the cache's key; empty stands for the version of the distribution."""
+    pays_for: PaysFor = "answer"
+    """`answer`: what is said. `form`: how it is written, so that a well-formed wrong answer may earn it all."""
+    uses: UsesFn | None = None
+    """Which other rewards it calls, decided by its options when the configuration is read."""
 
 
 def reward(
@@ -66,8 +85,13 @@ def reward(
     timeout: float = 10.0,
     deterministic: bool = True,
     version: str = "",
+    pays_for: PaysFor = "answer",
+    uses: UsesFn | None = None,
 ) -> Callable[[_Function], _Function]:
     """A decorator that attaches a `RewardSpec`; the function stays callable as it was.
+
+    `uses` raises ValueError where the options name a file that is missing or wrong: the message becomes the
+    configuration's error, before anything runs.
 
     Raises:
         ValueError: when the range is empty or the timeout is not positive.
@@ -76,7 +100,7 @@ def reward(
         raise ValueError(f"a reward's range goes from low to high, got {range}")
     if timeout <= 0:
         raise ValueError(f"a reward's timeout is a positive number of seconds, got {timeout}")
-    spec = RewardSpec(range, isolation, timeout, deterministic, version)
+    spec = RewardSpec(range, isolation, timeout, deterministic, version, pays_for, uses)
 
     def attach(function: _Function) -> _Function:
         setattr(function, _SPEC_ATTRIBUTE, spec)

@@ -6,22 +6,25 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lydite.config import RewardConfig
-from lydite.contracts import GIVEN, Isolation, spec_of
+from lydite.contracts import GIVEN, Isolation, RewardSpec, RewardUse, spec_of
 from lydite.errors import ConfigError
 from lydite.options import check_options, hints_of, option_parameters, positional_names
 from lydite.plugins import Offer, Plugins
+from lydite.rewards.arguments import Wants
 from lydite.rewards.calls import Kind, Terms
 from lydite.rewards.invoke import is_async
-from lydite.rewards.recipe import Recipe, WorkerReward, recipe_for
+from lydite.rewards.recipe import Recipe, UsedReward, WorkerReward, recipe_for
 from lydite.rewards.trl_style import PROVIDED, RECORDED, is_trl_style
 from lydite.suggest import close_to, did_you_mean
 
 GIVEN_TO_GROUPS: Final = frozenset({"group", "sample", "prompt", "reference", "judge"})
 """What a group reward may be given; the rest of `GIVEN` belongs to a single completion."""
+DEEPEST_USE: Final = 4
+"""Rewards that call rewards that call rewards: more than this is a circle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,21 @@ class Binding:
     judge: Offer | None
     in_worker: WorkerReward
     """What a worker must know; also holds the checked options."""
+    uses: Mapping[str, Binding] = field(default_factory=dict)
+    """The rewards that it calls, by its own keys."""
+
+    @property
+    def wants(self) -> Wants:
+        """What it asks for, without its judge and the rewards that it calls."""
+        # TRL's functions find the gold answer among the columns, whether or not the data has it there.
+        columns = tuple(one for one in self.columns if not (self.kind == "batch" and one == "reference"))
+        return Wants(self.given, columns, self.optional_columns, self.plain_answer)
+
+    @property
+    def needed_columns(self) -> tuple[str, ...]:
+        """Columns that it or a reward that it calls cannot do without."""
+        own = (*self.columns, *(column for one in self.uses.values() for column in one.needed_columns))
+        return tuple(dict.fromkeys(own))
 
     @property
     def version(self) -> str:
@@ -70,20 +88,21 @@ class Binding:
             ConfigError: naming the reward, the column and the nearest column there is.
         """
         known = set(columns)
-        for column in self.columns:
-            if column not in known:
+        for column in self.needed_columns:
+            if column not in known and not (self.kind == "batch" and column == "reference"):
                 names = known if self.kind == "batch" else known | set(GIVEN)
                 raise ConfigError(
                     f"{self.spoken} asks for {column!r}, which is no column of the data{did_you_mean(column, names)}"
                 )
 
 
-def bind(name: str, config: RewardConfig, plugins: Plugins) -> Binding:
-    """The binding of a configured reward.
+def bind(name: str, config: RewardConfig, plugins: Plugins, *, depth: int = 0) -> Binding:
+    """The binding of a configured reward; `depth` counts the rewards that call it.
 
     Raises:
         UnknownNameError: when nobody offers the reward or its judge.
-        ConfigError: on a wrong option, a judge that is missing or not asked for, or two different ranges.
+        ConfigError: on a wrong option, a judge that is missing or not asked for, two different ranges, or a
+            reward that it calls and that cannot be bound.
     """
     offer = _find(config.use, plugins)
     function = offer.thing
@@ -93,11 +112,12 @@ def bind(name: str, config: RewardConfig, plugins: Plugins) -> Binding:
     given, columns, optional = _wanted(what, kind, function, config.options)
     holds_options = _options_alone(function, config.options) if kind == "batch" else function
     options = check_options(what, holds_options, config.options)
-    judge, judge_options = _judge(what, config, given, plugins)
+    judge, judge_options = _judge(what, config, given, function, plugins)
+    uses = _uses(what, spec, given, options, plugins, depth)
     bounds = _range(what, config, spec.range)
     recorded = tuple(one for one in RECORDED if kind == "batch" and _takes(function, one))
     # What runs here needs no road to a worker, so a function that cannot be pickled may still run inline.
-    recipe = Recipe("pickle") if spec.isolation == "inline" else recipe_for(offer)
+    recipe = Recipe("pickle") if spec.isolation == "inline" and depth == 0 else recipe_for(offer)
     judge_recipe = None if judge is None else recipe_for(judge)
     return Binding(
         name=name,
@@ -113,10 +133,53 @@ def bind(name: str, config: RewardConfig, plugins: Plugins) -> Binding:
         isolation=spec.isolation,
         is_async=is_async(function),
         # A judge's reply is drawn from a model; a batch function may look at what else is in the step.
-        repeatable=spec.deterministic and judge is None and kind != "batch",
+        repeatable=spec.deterministic
+        and judge is None
+        and kind != "batch"
+        and all(one.repeatable for one in uses.values()),
         judge=judge,
-        in_worker=WorkerReward(kind, Terms(name, bounds), recipe, options, judge_recipe, judge_options, recorded),
-    )
+        in_worker=WorkerReward(
+            kind, Terms(name, bounds), recipe, options, judge_recipe, judge_options, recorded,
+            {key: UsedReward(one.in_worker, one.wants, _worst(one)) for key, one in uses.items()},
+        ),
+        uses=uses,
+    )  # fmt: skip
+
+
+def _uses(
+    what: str, spec: RewardSpec, given: tuple[str, ...], options: Mapping[str, Any], plugins: Plugins, depth: int
+) -> dict[str, Binding]:
+    """The rewards that this one calls, each bound as if a configuration named it."""
+    if spec.uses is None:
+        if "rewards" in given:
+            raise ConfigError(f"{what} asks for `rewards` and says none; name them with @lydite.reward(uses=...)")
+        return {}
+    if depth >= DEEPEST_USE:
+        raise ConfigError(f"{what} is called through {depth} others; rewards must not call each other in a circle")
+    try:
+        used = dict(spec.uses(options))
+    except ValueError as error:
+        raise ConfigError(f"{what}: {error}") from error
+    bound: dict[str, Binding] = {}
+    for key, use in used.items():
+        if not isinstance(use, RewardUse):
+            raise ConfigError(
+                f"{what} must say what it uses with lydite.RewardUse, got {type(use).__name__} for {key!r}"
+            )
+        try:
+            one = bind(key, RewardConfig(use=use.name, options=dict(use.options)), plugins, depth=depth + 1)
+        except ConfigError as error:
+            raise type(error)(f"{what}, {key!r}: {error}") from error
+        if one.kind != "completion":
+            raise ConfigError(
+                f"{what}, {key!r}: {use.name!r} judges more than one completion and cannot be called here"
+            )
+        bound[key] = one
+    return bound
+
+
+def _worst(binding: Binding) -> float:
+    return 0.0 if binding.range is None else binding.range[0]
 
 
 def _find(use: str, plugins: Plugins) -> Offer:
@@ -187,11 +250,13 @@ def _options_alone(function: Callable[..., Any], given: Mapping[str, Any]) -> Ca
 
 
 def _judge(
-    what: str, config: RewardConfig, given: tuple[str, ...], plugins: Plugins
+    what: str, config: RewardConfig, given: tuple[str, ...], function: Callable[..., Any], plugins: Plugins
 ) -> tuple[Offer | None, dict[str, Any]]:
     if "judge" not in given:
         if config.judge is not None or config.judge_options:
             raise ConfigError(f"{what} asks for no judge; leave out `judge` and `judge_options`")
+        return None, {}
+    if config.judge is None and not _required(inspect.signature(function).parameters["judge"]):
         return None, {}
     if config.judge is None:
         raise ConfigError(f"{what} asks for a judge; name one with `judge`{did_you_mean('', plugins.offers['judges'])}")

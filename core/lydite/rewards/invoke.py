@@ -15,6 +15,7 @@ from lydite.rewards.calls import Call, Outcome
 from lydite.rewards.recipe import WorkerReward, load
 from lydite.rewards.spawn import WorkerProcess
 from lydite.rewards.trl_style import Recorder, accepted, recorder_for
+from lydite.rewards.using import caller
 from lydite.rewards.verdicts import failed, from_exception, lift, lift_all
 from lydite.types import Verdict
 
@@ -40,6 +41,7 @@ def callable_for(
     bound = None
     if reward.judge is not None:
         bound = _bound(judge if judge is not None else load(reward.judge), reward.judge_options, reward.judge.name)
+    others = caller(reward.uses, callable_for) if reward.uses else None
     by_place = [
         name
         for name, one in inspect.signature(called).parameters.items()
@@ -50,6 +52,8 @@ def callable_for(
         arguments = dict(call.arguments)
         if bound is not None:
             arguments["judge"] = bound
+        if others is not None:
+            arguments["rewards"] = others
         if reward.kind == "batch":
             if recorder is not None:
                 arguments.update({name: getattr(recorder, name) for name in reward.recorded})

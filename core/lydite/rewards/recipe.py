@@ -16,6 +16,7 @@ import pluggy
 from lydite import hookspecs
 from lydite.errors import ConfigError
 from lydite.plugins import Offer, import_file
+from lydite.rewards.arguments import Wants
 from lydite.rewards.calls import Kind, Terms
 
 
@@ -45,6 +46,18 @@ class WorkerReward:
     judge_options: Mapping[str, Any] = field(default_factory=dict)
     recorded: tuple[str, ...] = ()
     """Which of TRL's `log_extra` and `log_metric` the function takes."""
+    uses: Mapping[str, UsedReward] = field(default_factory=dict)
+    """The rewards that it calls, by its own keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsedReward:
+    """A reward that another one calls."""
+
+    reward: WorkerReward
+    wants: Wants
+    worst: float
+    """The score of a completion that broke its format, where the reward wants a plain answer."""
 
 
 def recipe_for(offer: Offer) -> Recipe:

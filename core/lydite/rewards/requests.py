@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from lydite.rewards.arguments import arguments_for, shared_arguments, unasked
 from lydite.rewards.binding import Binding
 from lydite.rewards.cache import key_of
 from lydite.rewards.calls import Call
 from lydite.rewards.trl_style import Row, batch_call
-from lydite.rewards.verdicts import failed
-from lydite.types import Completion, FormatError, Group, Sample, Verdict
+from lydite.types import Group, Verdict
 
 Place: TypeAlias = tuple[int, int]
 """Of a completion: number of its group, index in it."""
@@ -56,12 +56,9 @@ def requests_for(
     present = []
     for place in asked:
         group = groups[place[0]]
-        missing = _missing_column(binding, group.sample)
-        broken = group.completions[place[1]].parsed
-        if missing is not None:
-            known[place] = failed("column.missing", missing, scope="prompt")
-        elif binding.plain_answer and isinstance(broken, FormatError):
-            known[place] = format_failure(broken, worst)
+        verdict = unasked(binding.wants, binding.spoken, group.sample, group.completions[place[1]], worst)
+        if verdict is not None:
+            known[place] = verdict
         else:
             present.append(place)
     if binding.kind == "batch":
@@ -71,11 +68,11 @@ def requests_for(
         for number in dict.fromkeys(number for number, _ in present):
             group = groups[number]
             places = tuple((number, index) for index in range(len(group.completions)))
-            call = Call(_shared(binding, group), len(places))
+            call = Call(shared_arguments(binding.wants, group), len(places))
             calls.append(Request(places, call, _key(binding, call.arguments)))
     else:
         for number, index in present:
-            call = Call(arguments_for(binding, groups[number], groups[number].completions[index]))
+            call = Call(arguments_for(binding.wants, groups[number], groups[number].completions[index]))
             calls.append(Request(((number, index),), call, _key(binding, call.arguments)))
     return Requests(tuple(calls), known)
 
@@ -90,42 +87,6 @@ def split_batch(request: Request) -> list[Request]:
         }
         pieces.append(Request((where,), Call(arguments)))
     return pieces
-
-
-def arguments_for(binding: Binding, group: Group, completion: Completion) -> dict[str, Any]:
-    """What a reward that judges one completion is given, by parameter name; the judge is added where it runs."""
-    parsed = completion.parsed
-    own: dict[str, Any] = {
-        "completion": completion,
-        "answer": completion.answer,
-        "reasoning": "" if isinstance(parsed, FormatError) else parsed.reasoning,
-        "text": completion.text,
-    }
-    return {**_shared(binding, group), **{name: own[name] for name in binding.given if name in own}}
-
-
-def format_failure(error: FormatError, worst: float) -> Verdict:
-    """The verdict on a completion that broke its format, for a reward that wants an answer: the worst, unasked."""
-    return Verdict(worst, passed=False, reason=f"format.{error.reason}")
-
-
-def _shared(binding: Binding, group: Group) -> dict[str, Any]:
-    sample = group.sample
-    own: dict[str, Any] = {"sample": sample, "prompt": sample.prompt, "reference": sample.reference, "group": group}
-    arguments = {name: own[name] for name in binding.given if name in own}
-    for name in binding.columns:
-        arguments[name] = sample.columns[name]
-    for name in binding.optional_columns:
-        if name in sample.columns:
-            arguments[name] = sample.columns[name]
-    return arguments
-
-
-def _missing_column(binding: Binding, sample: Sample) -> str | None:
-    for name in binding.columns:
-        if name not in sample.columns and not (binding.kind == "batch" and name == "reference"):
-            return f"{binding.spoken} asks for the column {name!r}, which sample {sample.id!r} lacks"
-    return None
 
 
 def _batch_request(

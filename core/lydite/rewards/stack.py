@@ -72,7 +72,7 @@ class RewardStack:
     @property
     def columns_needed(self) -> frozenset[str]:
         """Columns of the data set that the rewards cannot do without."""
-        return frozenset(column for binding in self._bindings() for column in binding.columns)
+        return frozenset(column for binding in self._bindings() for column in binding.needed_columns)
 
     def check_columns(self, columns: Iterable[str]) -> None:
         """Nothing, when the data set has every column that a reward asks for.
