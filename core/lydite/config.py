@@ -213,6 +213,17 @@ class EvalConfig(Section):
     """Stops the run after this many evaluations without a better one."""
 
 
+class ProbesConfig(Section):
+    """Attacks on the run's own rewards, while it goes on: texts that no verifier may pay."""
+
+    steps: int = Field(20, ge=0)
+    """Steps between rounds; the last step always has one. 0: none."""
+    prompts: int = Field(1, ge=1)
+    """Prompts of a step that each round attacks."""
+    canaries: bool = True
+    """Shows rewards that ask a judge a few such texts at every step."""
+
+
 class TrainConfig(Section):
     """The optimisation. TRL's names."""
 
@@ -350,6 +361,7 @@ class RunConfig(Section):
     length: LengthConfig | None = None
     stack: StackConfig = StackConfig()
     eval: EvalConfig | None = None
+    probes: ProbesConfig = ProbesConfig()
     train: TrainConfig = TrainConfig()
     engine: EngineConfig = EngineConfig()
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from lydite.errors import CheckpointError, ConfigError
 
-LOGS: Final = ("metrics.jsonl", "timings.jsonl", "completions.jsonl", "evals.jsonl")
+LOGS: Final = ("metrics.jsonl", "timings.jsonl", "completions.jsonl", "probes.jsonl", "evals.jsonl")
 """The files that grow while a run goes on."""
 
 

@@ -38,6 +38,7 @@ from lydite.observers import tell_step
 from lydite.optimizer import learning_rate, make_optimizer
 from lydite.policy import Policy
 from lydite.prepare import Prepared
+from lydite.probes import Probes
 from lydite.progress import Progress, seed_for
 from lydite.prompts import Prompts
 from lydite.records import completion_records, eval_record
@@ -70,6 +71,13 @@ class Trainer:
         self._prompts = prompts
         self._folder = folder
         self._optimizer = make_optimizer(policy.trainable().values(), prepared.config.train)
+        self._probes = Probes(
+            prepared.stack,
+            prepared.config.probes,
+            prepared.format,
+            prepared.config.train.max_steps,
+            lambda text: policy.tokenizer(text, add_special_tokens=False).input_ids,
+        )
         self._saved_in = 0.0
         if prepared.config.train.gradient_checkpointing:
             policy.checkpoint_activations()
@@ -101,6 +109,8 @@ class Trainer:
                     scale=train.scale_rewards,
                     aggregate=self.config.stack.aggregate,
                 )
+            with watch.part("probe"):
+                probed = self._probes.round([rollout.prompt for rollout in rollouts], step)
             with watch.part("train"):
                 learned = self._learn(step, scored)
             self._engine.take_adapter(self._policy)
@@ -110,9 +120,12 @@ class Trainer:
             self.progress.saw_reward(scored.metrics.get("reward"))
             heldout = self._evaluate_if_due(step, watch)
 
-            metrics = {**scored.metrics, **lengths(scored), **learned, "num_tokens": float(self.progress.num_tokens)}
+            figures = {**scored.metrics, **lengths(scored), **learned, **probed.metrics}
+            metrics = {**figures, "num_tokens": float(self.progress.num_tokens)}
             timings = self._timings(watch, scored, sampled)
             self._folder.append("completions.jsonl", completion_records(step, scored))
+            if probed.records:
+                self._folder.append("probes.jsonl", probed.records)
             self._folder.append("metrics.jsonl", [{"step": step, **metrics}])
             self._folder.append("timings.jsonl", [{"step": step, **timings}])
             if step % train.save_steps == 0 or step == train.max_steps or self._out_of_patience():

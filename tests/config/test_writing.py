@@ -103,7 +103,7 @@ def configs(draw: st.DrawFn) -> RunConfig:
         ),
     }
     data = sections(fields["data"].annotation)  # type: ignore[arg-type]
-    for name in ("model", "lora", "format", "stack", "engine"):
+    for name in ("model", "lora", "format", "stack", "engine", "probes"):
         given[name] = draw(sections(fields[name].annotation))  # type: ignore[arg-type]
     if given["engine"].use == "scripted" and not given["engine"].script:
         given["engine"] = given["engine"].model_copy(update={"script": ("yes",)})
@@ -132,7 +132,7 @@ def test_the_property_above_reaches_every_key(tables: dict[str, Any]) -> None:
     seen: set[str] = set()
 
     @given(config=configs())
-    @settings(max_examples=250, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=350, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
     def collect(config: RunConfig) -> None:
         dumped = config.model_dump()
         for path, field in all_fields().items():

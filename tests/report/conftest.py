@@ -180,6 +180,7 @@ def metrics_record(dice: random.Random, step: int, records: list[dict[str, Any]]
         verdicts = [one["rewards"][name] for one in records]
         scores = [one["score"] for one in verdicts if one["score"] is not None]
         metrics |= {f"rewards/{name}/mean": mean(scores), f"rewards/{name}/std": deviation(scores)}
+        metrics |= {f"rewards/{name}/{kind}": {"correct": 0.8}.get(name, 0.1) for kind in ("share", "spread_share")}
         for status in ("ok", "abstain", "error", "timeout"):
             metrics[f"verdicts/{name}/{status}"] = mean([float(one["status"] == status) for one in verdicts])
     return metrics | {
@@ -256,6 +257,28 @@ def eval_record(step: int) -> dict[str, Any]:
     return {"step": step, "metric": "accuracy", "value": value, "n": HELDOUT, "answers": answers}
 
 
+def probe_records(step: int) -> list[dict[str, Any]]:
+    """Three attacks on `correct`, one of which it passes from step 20 on, and a canary for the judge."""
+    texts = {"empty": "", "enumeration": "0 1 2 3", "two-answers": "7 or 8"}
+    attacks = [
+        {
+            "step": step,
+            "kind": "attack",
+            "sample": f"train-{step}-0",
+            "attack": name,
+            "text": text,
+            "total": 0.0,
+            "gold_total": 1.0,
+            "about": ["correct"],
+            "paid": ["correct"] if name == "enumeration" and step >= 20 else [],
+            "rewards": {"correct": {"score": 0.0}},
+        }
+        for name, text in texts.items()
+    ]
+    canary = {**attacks[0], "kind": "canary", "about": ["judge"], "rewards": {"correct": {}, "judge": {}}, "paid": []}
+    return [*attacks, canary]
+
+
 def write_run(folder: Path, *, steps: int = STEPS, finished: bool = True) -> Path:
     """A run folder with `steps` steps done; without `finished`, the run goes on."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -295,6 +318,7 @@ def write_run(folder: Path, *, steps: int = STEPS, finished: bool = True) -> Pat
     jsonl(folder / "timings.jsonl", timings)
     jsonl(folder / "completions.jsonl", (one for records in completions for one in records))
     jsonl(folder / "evals.jsonl", evals)
+    jsonl(folder / "probes.jsonl", (one for step in range(10, steps + 1, 10) for one in probe_records(step)))
     jsonl(folder / "skipped.jsonl", [{"sample": "train-900", "reason": "prompt of 1,310 tokens is longer than 1,024"}])
     if finished:
         values = [one["value"] for one in evals]

@@ -127,7 +127,7 @@ def test_charts_are_drawn(report: Page) -> None:
         "return [...document.querySelectorAll('.chart')].map((one) => [one.querySelector('h3').textContent,"
         "[...one.querySelectorAll('.scatterlayer path')].filter(drawn).length])"
     )
-    assert len(charts) == 18
+    assert len(charts) == 21
     assert [title for title, paths in charts if paths < 1] == []
     drawn = dict(charts)
     assert drawn["Reward"] >= 2  # band and line

@@ -20,7 +20,8 @@ def charts(finished_run: Path) -> dict[str, Chart]:
 
 def test_every_curve_that_was_asked_for_is_there(charts: dict[str, Chart]) -> None:
     assert list(charts) == [
-        *("reward", "heldout", "reward-0", "reward-1", "reward-2", "lengths", "broken", "zero-std"),
+        *("reward", "heldout", "together", "reward-0", "reward-1", "reward-2", "share", "spread_share"),
+        *("lengths", "broken", "zero-std"),
         *("loss", "kl", "entropy", "grad_norm", "learning_rate", "clip", "time", "speed", "memory", "judging"),
     ]
     assert [charts[f"reward-{place}"].title for place in range(3)] == ["correct", "format", "judge"]
@@ -34,6 +35,21 @@ def test_the_reward_curve_is_the_metrics_file_with_its_band(finished_run: Path, 
     assert high["y"] == [one["reward"] + one["reward_std"] for one in metrics]
     assert low["y"] == [one["reward"] - one["reward_std"] for one in metrics]
     assert low["fill"] == "tonexty"
+
+
+def test_reward_and_held_out_metric_are_on_one_chart(finished_run: Path, charts: dict[str, Chart]) -> None:
+    run = read_run(finished_run)
+    reward, heldout = charts["together"].data
+    assert reward["y"] == [one["reward"] for one in run.metrics]
+    assert heldout["y"] == [one["value"] for one in run.evals]
+    assert heldout["x"] == [one["step"] for one in run.evals]
+    assert heldout["yaxis"] == "y2"
+    assert charts["together"].layout["yaxis2"]["side"] == "right"
+
+
+def test_each_reward_has_its_share(charts: dict[str, Chart]) -> None:
+    assert [line["name"] for line in charts["share"].data] == ["correct", "format", "judge"]
+    assert {line["name"]: line["y"][0] for line in charts["spread_share"].data}["correct"] == 0.8
 
 
 def test_time_parts_stack_up_to_the_step(finished_run: Path, charts: dict[str, Chart]) -> None:

@@ -149,3 +149,9 @@ def test_an_often_silent_judge_is_named(run: Run) -> None:
         )
     titles = [one.title for one in findings_of(read_run(run(reward=[0.1])), tallies)]
     assert titles == ["Reward judge often cannot judge"]
+
+
+def test_a_reward_that_pays_attacks_is_named_with_them(finished_run: Path) -> None:
+    text = found(finished_run)["Reward correct can be fooled"]
+    assert text.startswith("It passed 3 of 12 attacks: enumeration (3 of 4).")
+    assert "Reward judge can be fooled" not in found(finished_run)

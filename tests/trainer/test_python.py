@@ -37,7 +37,8 @@ def test_a_closure_is_a_reward_and_the_policy_answers_before_and_after(quick: di
     said = policy.generate(["3 + 4 =", "5 + 1 ="], max_new_tokens=4)
     assert policy.generate(["3 + 4 =", "5 + 1 ="], max_new_tokens=4) == said
     assert len(said) == 2
-    result = lydite.train({**quick, "rewards": {}}, rewards={"share": share}, policy=policy, display="none")
+    alone = {**quick, "rewards": {}, "probes": {"steps": 0}}  # nobody else calls it
+    result = lydite.train(alone, rewards={"share": share}, policy=policy, display="none")
 
     assert result.policy is policy
     assert policy.adapter_hash() != before

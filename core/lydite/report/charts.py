@@ -7,14 +7,14 @@ plotly.py. Colours are names (`@1`, `@1-soft`, `@muted`, ...) that whoever draws
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from lydite.report.curves import Curves, curve, thinned
 from lydite.report.reader import Record, RunData
 from lydite.report.wording import is_share, number
 
-_TIME_PARTS: Final = ("generate", "score", "train", "eval", "checkpoint")
+_TIME_PARTS: Final = ("generate", "score", "probe", "train", "eval", "checkpoint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,15 @@ def charts_of(run: RunData) -> tuple[Chart, ...]:
     made = [
         _reward(metrics),
         _heldout(run),
+        _together(run, metrics),
         *_single_rewards(metrics),
+        _shares(metrics, "share", "Share of what is paid", "Of all that is paid and charged in a step, by size"),
+        _shares(
+            metrics,
+            "spread_share",
+            "Share of what tells completions apart",
+            "Of the variance within groups, which advantages are made of; below 0: it pulls against the others",
+        ),
         _lengths(metrics),
         _broken(metrics),
         _groups(metrics),
@@ -79,6 +87,31 @@ def _heldout(run: RunData) -> Chart | None:
     # From 0 on, so that a small change does not look like a large one; upwards no further than the data.
     axis = {"tickformat": ".0%", "rangemode": "tozero"} if share else {}
     return _chart("heldout", "overview", f"Held-out {name}", hint, [line], curves, "value", yaxis=axis)
+
+
+def _together(run: RunData, metrics: Curves) -> Chart | None:
+    """Both on one chart: a model that has found a hole in the rewards shows as two curves that part."""
+    if len(run.evals) < 2 or not metrics.has("reward"):
+        return None
+    curves, name = Curves(run.evals), str(run.evals[-1].get("metric", "held-out"))
+    heldout = {**curves.line("value", name, "@2"), "mode": "lines+markers", "yaxis": "y2"}
+    data = [metrics.line("reward", "training reward", "@1"), heldout]
+    hint = "The reward that is trained on (left), and the metric that is not (right)"
+    chart = _chart("together", "overview", f"Reward and held-out {name}", hint, data, metrics, "reward")
+    axis = {"overlaying": "y", "side": "right", "showgrid": False}
+    if is_share(curves.column("value")):
+        axis["tickformat"] = ".0%"
+    return replace(chart, layout={**chart.layout, "yaxis2": axis})
+
+
+def _shares(metrics: Curves, figure: str, title: str, hint: str) -> Chart | None:
+    """Each reward's share, where there is more than one reward to share with."""
+    names = [one for one in reward_names(metrics.records) if metrics.has(f"rewards/{one}/{figure}")]
+    if len(names) < 2:
+        return None
+    data = [metrics.line(f"rewards/{name}/{figure}", name, f"@{place % 6 + 1}") for place, name in enumerate(names)]
+    axis = {"tickformat": ".0%"}
+    return _chart(figure, "rewards", title, hint, data, metrics, f"rewards/{names[0]}/{figure}", yaxis=axis)
 
 
 def _single_rewards(metrics: Curves) -> list[Chart]:

@@ -75,7 +75,9 @@ class ConsoleDisplay:
 
     def _picture(self) -> RenderableType:
         try:
-            return Group(_bar_line(self._standing), _figures(self._standing, self.console))
+            warning = self._standing.warning
+            told = [Text(warning, style="red")] if warning is not None else []
+            return Group(_bar_line(self._standing), _figures(self._standing, self.console), *told)
         except Exception as error:  # noqa: BLE001 - drawn from a thread of rich's, where nothing could be told of it
             return Text(f"(cannot draw: {error})", style="dim")
 

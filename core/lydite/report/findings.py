@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from lydite.report.charts import reward_names
+from lydite.report.parting import chance, parting_of
+from lydite.report.probing import probed_of
 from lydite.report.reader import Record, RunData
 from lydite.report.tallies import Tallies, Tally
 from lydite.report.wording import is_number, is_share, metric_text, number, percent
@@ -20,6 +22,7 @@ _SAME_GROUPS: Final = 0.5  # from here on more than half of the sampling is wast
 _CUT: Final = 0.25  # of completions; a limit that bites this often shapes what is learned
 _MALFORMED: Final = 0.5  # of completions at the end of a run: the format was not learned
 _ABSTAINED: Final = 0.2  # of a reward's verdicts; below, a verifier knows its limits
+_NAMED_ATTACKS: Final = 4
 _ENTROPY_LEFT: Final = 0.1  # of the first entropy: hardly any exploration
 
 
@@ -40,6 +43,7 @@ def findings_of(run: RunData, tallies: Tallies) -> tuple[Finding, ...]:
         *_not_numbers(run),
         *_verdicts(tallies),
         *_parting_ways(run),
+        *_probes(run),
         *_past_the_best(run),
         *_end_of_run(run),
         *_skipped(run),
@@ -81,24 +85,34 @@ def _counted(tally: Tally, status: str) -> str:
 
 def _parting_ways(run: RunData) -> Iterator[Finding]:
     """The reward climbs and the held-out metric falls: the model may have found a hole in the rewards."""
-    first, last = run.first_eval, run.last_eval
-    rewards = [one["reward"] for one in run.metrics if is_number(one.get("reward"))]
-    if first is None or last is None or first is last or len(rewards) < 3:
+    last = run.last_eval
+    if last is None:
         return
-    third = max(1, len(rewards) // 3)
-    rise = _mean(rewards[-third:]) - _mean(rewards[:third])
-    spread = [one["reward_std"] for one in run.metrics if is_number(one.get("reward_std"))]
-    # A quarter of the usual spread within a step is more than a mean over B completions moves by chance.
-    if rise <= 0.25 * (_mean(spread) if spread else 0.0) or rise <= 0:
-        return
-    share = is_share(one["value"] for one in run.evals)
-    if float(first["value"]) - float(last["value"]) > _chance(run, share):
-        text = (
-            f"The training reward rose by {number(rise)} while held-out {last.get('metric', 'quality')} fell from "
-            f"{metric_text(first['value'], share=share)} to {metric_text(last['value'], share=share)}. "
-            "The model may be exploiting a reward: read completions with a high reward."
-        )
+    parted = parting_of(
+        [one["reward"] for one in run.metrics if is_number(one.get("reward"))],
+        [one["reward_std"] for one in run.metrics if is_number(one.get("reward_std"))],
+        [float(one["value"]) for one in run.evals],
+        last.get("n"),
+        str(last.get("metric", "quality")),
+    )
+    if parted is not None:
+        text = f"{str(parted)[0].upper()}{str(parted)[1:]}. "
+        text += "The model may be exploiting a reward: read completions with a high reward."
         yield Finding("bad", "Reward up, held-out down", text)
+
+
+def _probes(run: RunData) -> Iterator[Finding]:
+    for one in probed_of(run.probes):
+        if not one.passed:
+            continue
+        what = "canaries of its judge" if one.kind == "canary" else "attacks"
+        named = ", ".join(f"{taken.attack} ({taken.passed} of {taken.tried})" for taken in one.taken[:_NAMED_ATTACKS])
+        more = f" and {len(one.taken) - _NAMED_ATTACKS} more" if len(one.taken) > _NAMED_ATTACKS else ""
+        text = (
+            f"It passed {one.passed:,} of {one.tried:,} {what}: {named}{more}. These texts hold no right answer; "
+            "what it pays for them a model can learn to write. See probes.jsonl, and lydite check."
+        )
+        yield Finding("bad", f"Reward {one.reward} can be fooled", text)
 
 
 def _past_the_best(run: RunData) -> Iterator[Finding]:
@@ -106,21 +120,14 @@ def _past_the_best(run: RunData) -> Iterator[Finding]:
     if best is None or last is None or best is last:
         return
     share = is_share(one["value"] for one in run.evals)
-    if float(best["value"]) - float(last["value"]) > _chance(run, share):
+    values = [float(one["value"]) for one in run.evals]
+    if float(best["value"]) - float(last["value"]) > chance(values, last.get("n"), share=share):
         was, now = metric_text(best["value"], share=share), metric_text(last["value"], share=share)
         text = (
             f"Held-out {last.get('metric', 'quality')} was {was} at step {best['step']} and is {now} now. "
             "The adapter of the best evaluation is kept."
         )
         yield Finding("watch", "The best was earlier", text)
-
-
-def _chance(run: RunData, share: bool) -> float:
-    """How far a held-out value may move by chance: one standard error of a share at its widest, sqrt(0.25 / n)."""
-    if not share:
-        return 0.05 * max(abs(float(one["value"])) for one in run.evals)
-    n = run.evals[-1].get("n")
-    return math.sqrt(0.25 / n) if is_number(n) and n > 0 else 0.05
 
 
 def _end_of_run(run: RunData) -> Iterator[Finding]:

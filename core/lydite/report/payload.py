@@ -12,6 +12,7 @@ from lydite.report.curves import stride_of
 from lydite.report.findings import findings_of
 from lydite.report.gallery import CompletionsDigest, to_page_json
 from lydite.report.overview import overview_of
+from lydite.report.probing import Probed, probed_of
 from lydite.report.reader import RunData
 from lydite.report.tallies import Tally, judging_seconds
 from lydite.report.wording import is_share, metric_text, shorten, shorten_front
@@ -37,6 +38,7 @@ def payload_of(run: RunData, digest: CompletionsDigest, *, version: int = 0, liv
         "charts": [asdict(one) for one in charts_of(run)],
         "thinned": stride if stride > 1 else None,
         "verifiers": [_verifier(run, tally) for tally in digest.tallies.by_name.values()],
+        "probes": [_probed(one) for one in probed_of(run.probes)],
         "heldout": _heldout(run),
         "skipped": {
             "rows": [_skipped(one) for one in run.skipped[:_SKIPPED]],
@@ -64,6 +66,19 @@ def _verifier(run: RunData, tally: Tally) -> dict[str, Any]:
         "more_reasons": len(tally.reasons) - len(common),
         "seconds_mean": mean,
         "seconds_max": longest,
+    }
+
+
+def _probed(one: Probed) -> dict[str, Any]:
+    return {
+        "reward": one.reward,
+        "kind": one.kind,
+        "tried": one.tried,
+        "passed": one.passed,
+        "rounds": len(one.rounds),
+        "attacks": len(one.by_attack),
+        "taken": [asdict(taken) for taken in one.taken[:_REASONS]],
+        "more": max(0, len(one.taken) - _REASONS),
     }
 
 

@@ -46,6 +46,8 @@ class PlainDisplay:
         every = max(1, report.max_steps // _LINES)
         if report.step in (1, report.max_steps) or report.heldout is not None or report.step % every == 0:
             self._say(self._line(report))
+        if report.heldout is not None and self._standing.warning is not None:
+            self._say(self._standing.warning)
 
     @hookimpl
     @quiet

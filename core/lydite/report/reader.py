@@ -50,6 +50,8 @@ class RunData:
     """None until the run has ended."""
     problems: tuple[str, ...] = ()
     """What could not be read, in words."""
+    probes: tuple[Record, ...] = ()
+    """Attacks on the run's rewards, and what they made of them."""
 
     @property
     def steps(self) -> int:
@@ -106,6 +108,7 @@ def read_run(folder: Path | str) -> RunData:
         ),
         skipped=_records(folder / "skipped.jsonl", problems),
         summary=_json(folder / "summary.json", problems),
+        probes=_records(folder / "probes.jsonl", problems),
         problems=tuple(problems),
     )
 

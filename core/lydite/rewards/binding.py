@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from lydite.config import RewardConfig
-from lydite.contracts import GIVEN, Isolation, RewardSpec, RewardUse, spec_of
+from lydite.contracts import GIVEN, Isolation, PaysFor, RewardSpec, RewardUse, spec_of
 from lydite.errors import ConfigError
 from lydite.options import check_options, hints_of, option_parameters, positional_names
 from lydite.plugins import Offer, Plugins
@@ -70,6 +70,12 @@ class Binding:
         """Columns that it or a reward that it calls cannot do without."""
         own = (*self.columns, *(column for one in self.uses.values() for column in one.needed_columns))
         return tuple(dict.fromkeys(own))
+
+    @property
+    def pays_for(self) -> PaysFor:
+        """Whether it pays for what is said or for how it is written. A penalty pays for nothing: its form."""
+        spec = spec_of(self.offer.thing)
+        return "form" if spec.range is not None and spec.range[1] <= 0 else spec.pays_for
 
     @property
     def version(self) -> str:

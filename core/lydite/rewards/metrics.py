@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from lydite.types import FormatError, ScoredGroup, Status
+from lydite.types import FormatError, ScoredCompletion, ScoredGroup, Status
 
 ZERO_STD = 1e-8  # a group with less spread than this teaches nothing; torch.isclose has the same tolerance
 
@@ -29,7 +29,8 @@ def step_metrics(groups: Sequence[ScoredGroup]) -> dict[str, float]:
     `reward` and `rewards/{name}/mean|std` are over all completions that have a value, and are left out when none
     has; `reward_std` is the mean over groups of the standard deviation in each; `verdicts/{name}/{status}` and
     `format/failed` are shares of all completions; `frac_reward_zero_std` is the share of groups whose rewards
-    are all the same, or not there at all.
+    are all the same, or not there at all. `rewards/{name}/share` is its part of all that is paid and charged, by
+    size; `rewards/{name}/spread_share` its part of what tells a group's completions apart (see `spread_shares`).
     """
     completions = [one for group in groups for one in group.completions]
     if not completions:
@@ -51,7 +52,41 @@ def step_metrics(groups: Sequence[ScoredGroup]) -> dict[str, float]:
         for status in Status:
             share = mean([float(one.verdict.status is status) for one in components])
             figures[f"verdicts/{name}/{status.value}"] = share
+    paid = {name: math.fsum(abs(_paid(one, name)) for one in completions) for name in completions[0].components}
+    everything = math.fsum(paid.values())
+    if everything > 0:
+        figures.update({f"rewards/{name}/share": one / everything for name, one in paid.items()})
+    figures.update({f"rewards/{name}/spread_share": share for name, share in spread_shares(groups).items()})
     return figures
+
+
+def spread_shares(groups: Sequence[ScoredGroup]) -> dict[str, float]:
+    """Each reward's part of the variance within groups, which is what advantages are made of.
+
+    The covariance of its weighted value with the sum of all of them, over the variance of that sum, both summed over
+    the groups: the parts add up to 1, and one is negative where a reward pulls against the others. Empty where no
+    group has a difference.
+    """
+    together = 0.0
+    apart: dict[str, float] = {}
+    for group in groups:
+        rows = group.completions
+        if len(rows) < 2:
+            continue
+        totals = [math.fsum(_paid(one, name) for name in one.components) for one in rows]
+        middle = mean(totals)
+        together += math.fsum((total - middle) ** 2 for total in totals)
+        for name in rows[0].components:
+            own = [_paid(one, name) for one in rows]
+            centre = mean(own)
+            covariance = math.fsum((a - centre) * (b - middle) for a, b in zip(own, totals, strict=True))
+            apart[name] = apart.get(name, 0.0) + covariance
+    return {name: one / together for name, one in apart.items()} if together > ZERO_STD else {}
+
+
+def _paid(one: ScoredCompletion, name: str) -> float:
+    component = one.components[name]
+    return component.weight * (component.value or 0.0)
 
 
 def step_timings(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:

@@ -70,6 +70,20 @@ class RewardStack:
         return tuple(self._rules)
 
     @property
+    def answer_names(self) -> tuple[str, ...]:
+        """The rewards that pay for what one completion says, without asking a judge."""
+        return tuple(
+            one.name
+            for one in self._bindings()
+            if one.kind != "group" and one.judge is None and one.pays_for == "answer" and self._pays(one.name)
+        )
+
+    @property
+    def judged_names(self) -> tuple[str, ...]:
+        """The rewards that ask a judge."""
+        return tuple(one.name for one in self._bindings() if one.judge is not None and self._pays(one.name))
+
+    @property
     def columns_needed(self) -> frozenset[str]:
         """Columns of the data set that the rewards cannot do without."""
         return frozenset(column for binding in self._bindings() for column in binding.needed_columns)
@@ -92,37 +106,25 @@ class RewardStack:
                 start, or the format raises.
         """
         groups = [self._read(rollout) for rollout in rollouts]
-        token_ids = [[one.token_ids for one in rollout.completions] for rollout in rollouts]
-        places = [(number, index) for number, group in enumerate(groups) for index in range(len(group.completions))]
-        verdicts: dict[str, dict[Place, Verdict]] = {}
-        judged: dict[str, Judged] = {}
-        for phase in self._phases:
-            asked = {binding.name: self._asked(binding, places, verdicts) for binding in phase}
-            said = self._ask(phase, asked, groups, token_ids, step)
-            for binding, answers in zip(phase, said, strict=True):
-                judged[binding.name] = answers
-                verdicts[binding.name] = self._completed(binding, answers, places, asked[binding.name], verdicts)
+        judged, verdicts = self._judged(rollouts, groups, step, frozenset(self._rules))
         self._count_errors(groups, judged, verdicts)
-        if self._length is not None:
-            verdicts[LENGTH] = {
-                (number, index): settled(
-                    self._length.verdict(groups[number].completions[index].tokens),
-                    pass_at=self._rules[LENGTH].pass_at,
-                    verifier="lydite/length",
-                    version="",
-                )
-                for number, index in places
-            }
-        scored = tuple(
-            self._composed(rollout, group, number, verdicts, step)
-            for number, (rollout, group) in enumerate(zip(rollouts, groups, strict=True))
-        )
+        scored = self._all_composed(rollouts, groups, verdicts, step)
         logged = {name: value for one in judged.values() for name, value in one.logged.items()}
         return Scored(
             scored,
             {**logged, **step_metrics(scored)},
             step_timings({name: one.seconds for name, one in judged.items()}),
         )
+
+    def try_out(self, rollouts: Sequence[Rollout], step: int, names: Sequence[str]) -> tuple[ScoredGroup, ...]:
+        """What these rewards, and those that they stand on, make of texts that nobody sampled.
+
+        Totals are over those rewards alone. Errors are not counted: a probe never stops a run.
+        """
+        asked = self._with_what_they_stand_on(names)
+        groups = [self._read(rollout) for rollout in rollouts]
+        _, verdicts = self._judged(rollouts, groups, step, asked)
+        return self._all_composed(rollouts, groups, verdicts, step)
 
     def judge_references(self, samples: Sequence[Sample]) -> dict[str, str]:
         """By sample id, why a sample's own reference does not pass; samples that pass are not in it.
@@ -171,6 +173,50 @@ class RewardStack:
         self._inline.close()
         if self._owns_pool:
             self.pool.close()
+
+    def _judged(
+        self, rollouts: Sequence[Rollout], groups: Sequence[Group], step: int, names: frozenset[str]
+    ) -> tuple[dict[str, Judged], dict[str, dict[Place, Verdict]]]:
+        """What the rewards of these names say, and their complete verdicts by name and place."""
+        token_ids = [[one.token_ids for one in rollout.completions] for rollout in rollouts]
+        places = [(number, index) for number, group in enumerate(groups) for index in range(len(group.completions))]
+        verdicts: dict[str, dict[Place, Verdict]] = {}
+        judged: dict[str, Judged] = {}
+        for whole_phase in self._phases:
+            phase = [binding for binding in whole_phase if binding.name in names]
+            asked = {binding.name: self._asked(binding, places, verdicts) for binding in phase}
+            said = self._ask(phase, asked, groups, token_ids, step)
+            for binding, answers in zip(phase, said, strict=True):
+                judged[binding.name] = answers
+                verdicts[binding.name] = self._completed(binding, answers, places, asked[binding.name], verdicts)
+        if self._length is not None and LENGTH in names:
+            verdicts[LENGTH] = {
+                (number, index): settled(
+                    self._length.verdict(groups[number].completions[index].tokens),
+                    pass_at=self._rules[LENGTH].pass_at,
+                    verifier="lydite/length",
+                    version="",
+                )
+                for number, index in places
+            }
+        return judged, verdicts
+
+    def _with_what_they_stand_on(self, names: Sequence[str]) -> frozenset[str]:
+        """The names, and every reward that one of them falls back from or counts only beside."""
+        found: set[str] = set()
+        left = list(names)
+        while left:
+            name = left.pop()
+            if name in found:
+                continue
+            found.add(name)
+            cascade, only_if = self._cascades.get(name), self._rules[name].only_if
+            left += [one for one in (cascade.after if cascade else None, only_if) if one is not None]
+        return frozenset(found)
+
+    def _pays(self, name: str) -> bool:
+        rule = self._rules[name]
+        return rule.gate or rule.weight > 0 or (rule.weight_to or 0.0) > 0
 
     def _bindings(self) -> list[Binding]:
         return [binding for phase in self._phases for binding in phase]
@@ -264,18 +310,30 @@ class RewardStack:
             for place in sorted(answers.verdicts):
                 self._windows[name].add(verdicts[name][place], groups[place[0]].sample.id)
 
+    def _all_composed(
+        self,
+        rollouts: Sequence[Rollout],
+        groups: Sequence[Group],
+        verdicts: Mapping[str, Mapping[Place, Verdict]],
+        step: int,
+    ) -> tuple[ScoredGroup, ...]:
+        rules = {name: rule for name, rule in self._rules.items() if name in verdicts}
+        return tuple(
+            self._composed(rollout, group, number, rules, verdicts, step)
+            for number, (rollout, group) in enumerate(zip(rollouts, groups, strict=True))
+        )
+
     def _composed(
         self,
         rollout: Rollout,
         group: Group,
         number: int,
+        rules: Mapping[str, Rule],
         verdicts: Mapping[str, Mapping[Place, Verdict]],
         step: int,
     ) -> ScoredGroup:
-        by_name = {
-            name: [verdicts[name][number, index] for index in range(len(group.completions))] for name in self._rules
-        }
-        composed = compose_group(self._rules, by_name, step)
+        by_name = {name: [verdicts[name][number, index] for index in range(len(group.completions))] for name in rules}
+        composed = compose_group(rules, by_name, step)
         return ScoredGroup(
             rollout.prompt,
             tuple(

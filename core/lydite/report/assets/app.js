@@ -18,10 +18,10 @@ function start() {
   const main = document.getElementById("main"), nav = document.getElementById("nav"), foot = document.getElementById("foot");
   const grids = new Map(SECTIONS.filter(([, , , kind]) => kind !== "no charts").map(([id]) => [id, chartGrid()]));
   const findings = el("ul", { class: "findings", id: "findings", "aria-label": "What stands out" });
-  const verifiers = el("div", { class: "verifiers", id: "verifiers" }), setup = el("div", { class: "setup" });
+  const verifiers = el("div", { class: "verifiers", id: "verifiers" }), probes = el("div", { class: "verifiers probes", id: "probes" }), setup = el("div", { class: "setup" });
   const heldout = heldoutTable(), browser = completionsBrowser();
   const extra = { overview: [findings], heldout: [heldout.node], rewards: [], completions: [], learning: [], machine: [], setup: [setup] };
-  const after = { rewards: [verifiers], completions: [el("div", { class: "gap" }), browser.node] };
+  const after = { rewards: [verifiers, probes], completions: [el("div", { class: "gap" }), browser.node] };
   const nodes = new Map(SECTIONS.map(([id, title, lead]) => [id, section(id, title, lead, ...extra[id], grids.has(id) ? grids.get(id).node : null, ...(after[id] || []))]));
   main.append(...nodes.values());
   let seen = { overview: "", completions: "" };
@@ -35,6 +35,7 @@ function start() {
     nodes.get("heldout").hidden = !data.heldout;
     if (data.heldout) heldout.update(data.heldout);
     showVerifiers(verifiers, data.verifiers, browser.only);
+    showProbes(probes, data.probes);
     const stamp = `${data.completions.total}/${data.completions.shown}`;
     if (stamp !== seen.completions) browser.update(data.completions);
     for (const id of ["learning", "machine", "rewards"]) nodes.get(id).hidden = !data.charts.some((chart) => chart.section === id) && !(id === "rewards" && data.verifiers.length);

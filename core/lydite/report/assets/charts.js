@@ -26,7 +26,7 @@ function layoutOf(chart) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: css.getPropertyValue("--sans"), size: 12, color: color("--muted") },
-    margin: { l: 50, r: 14, t: chart.layout.showlegend ? 30 : 10, b: 30 },
+    margin: { l: 50, r: chart.layout.yaxis2 ? 50 : 14, t: chart.layout.showlegend ? 30 : 10, b: 30 },
     hovermode: "x unified",
     hoverlabel: { bgcolor: color("--card"), bordercolor: color("--strong-line"), font: { color: color("--ink"), size: 12 } },
     dragmode: COARSE.matches ? false : "zoom",
@@ -35,6 +35,7 @@ function layoutOf(chart) {
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11.5 }, itemwidth: 30, traceorder: "normal", tracegroupgap: 0 },
     xaxis: { ...axis, showgrid: false, ticks: "outside", ticklen: 4, zeroline: false, unifiedhovertitle: { text: "step %{x}" } },
     yaxis: { ...axis, zeroline: true, ...chart.layout.yaxis },
+    ...(chart.layout.yaxis2 ? { yaxis2: { ...axis, ...chart.layout.yaxis2 } } : {}),
   };
 }
 

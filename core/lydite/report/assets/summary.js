@@ -39,6 +39,20 @@ function showVerifiers(node, verifiers, onReason) {
   }));
 }
 
+function showProbes(node, probes) {
+  node.hidden = probes.length === 0;
+  fill(node, probes.map((one) => {
+    const what = one.kind === "canary" ? "canaries for its judge" : "attack texts";
+    const said = one.passed ? `passed ${num(one.passed)} of ${num(one.tried)} ${what}` : `passed none of ${num(one.tried)} ${what}`;
+    return el("article", { class: "card" },
+      el("h3", {}, `${one.reward}: ${one.kind === "canary" ? "canaries" : "probes"}`),
+      el("p", { class: "who" }, `${said}, ${num(one.attacks)} kinds, in ${num(one.rounds)} ${one.rounds === 1 ? "round" : "rounds"}`),
+      one.taken.length ? el("table", {}, el("thead", {}, el("tr", {}, ["attack", "passed", "last step", "text"].map((title) => el("th", { scope: "col" }, title)))),
+        el("tbody", {}, one.taken.map((row) => el("tr", {}, el("td", { class: "mono" }, row.attack), el("td", {}, `${num(row.passed)} of ${num(row.tried)}`), el("td", {}, num(row.last_step)), el("td", { class: "mono" }, row.example.trim() || "(nothing to see)"))))) : null,
+      one.more ? el("p", { class: "who" }, `and ${num(one.more)} more kinds`) : null);
+  }));
+}
+
 function pairsTable(title, rows) {
   return el("div", { class: "card" }, el("h3", {}, title), el("table", {}, el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, place) => el("td", { class: place ? "mono" : null }, cell)))))));
 }
