@@ -50,6 +50,7 @@ class RewardUse:
 
 UsesFn: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, RewardUse]]
 """The options of a reward in, the rewards that it calls out, under keys of its own."""
+NeedsJudgeFn: TypeAlias = Callable[[Mapping[str, Any]], bool]
 CallReward: TypeAlias = Callable[[str, Completion, Sample], Awaitable[Verdict]]
 """`await rewards(key, completion, sample)`: the verdict of the reward under that key. Exceptions become verdicts."""
 Isolation: TypeAlias = Literal["worker", "inline"]
@@ -76,6 +77,8 @@ class RewardSpec:
     """`answer`: what is said. `form`: how it is written, so that a well-formed wrong answer may earn it all."""
     uses: UsesFn | None = None
     """Which other rewards it calls, decided by its options when the configuration is read."""
+    needs_judge: NeedsJudgeFn | None = None
+    """Whether these options need a judge, for a reward whose `judge` may be left out."""
 
 
 def reward(
@@ -87,6 +90,7 @@ def reward(
     version: str = "",
     pays_for: PaysFor = "answer",
     uses: UsesFn | None = None,
+    needs_judge: NeedsJudgeFn | None = None,
 ) -> Callable[[_Function], _Function]:
     """A decorator that attaches a `RewardSpec`; the function stays callable as it was.
 
@@ -100,7 +104,7 @@ def reward(
         raise ValueError(f"a reward's range goes from low to high, got {range}")
     if timeout <= 0:
         raise ValueError(f"a reward's timeout is a positive number of seconds, got {timeout}")
-    spec = RewardSpec(range, isolation, timeout, deterministic, version, pays_for, uses)
+    spec = RewardSpec(range, isolation, timeout, deterministic, version, pays_for, uses, needs_judge)
 
     def attach(function: _Function) -> _Function:
         setattr(function, _SPEC_ATTRIBUTE, spec)

@@ -114,6 +114,17 @@ def test_a_judge_with_a_default_may_be_left_out(plugins: Plugins, kit: Any) -> N
     assert verdict.score == 0.25
 
 
+def test_a_judge_may_be_needed_by_the_options(no_plugins: Plugins, kit: Any) -> None:
+    @lydite.reward(needs_judge=lambda options: bool(options.get("strict")))
+    async def may_ask(text: str, judge: Any = None, *, strict: bool = False) -> float:
+        return 1.0
+
+    plugins = no_plugins.with_functions({"may_ask": may_ask})
+    build_stack(kit.run_config({"r": {"use": "may_ask"}}), plugins, Plain())
+    with pytest.raises(ConfigError, match="asks for a judge"):
+        build_stack(kit.run_config({"r": {"use": "may_ask", "options": {"strict": True}}}), plugins, Plain())
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

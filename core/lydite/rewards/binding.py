@@ -118,7 +118,7 @@ def bind(name: str, config: RewardConfig, plugins: Plugins, *, depth: int = 0) -
     given, columns, optional = _wanted(what, kind, function, config.options)
     holds_options = _options_alone(function, config.options) if kind == "batch" else function
     options = check_options(what, holds_options, config.options)
-    judge, judge_options = _judge(what, config, given, function, plugins)
+    judge, judge_options = _judge(what, config, given, function, options, plugins)
     uses = _uses(what, spec, given, options, plugins, depth)
     bounds = _range(what, config, spec.range)
     recorded = tuple(one for one in RECORDED if kind == "batch" and _takes(function, one))
@@ -256,18 +256,29 @@ def _options_alone(function: Callable[..., Any], given: Mapping[str, Any]) -> Ca
 
 
 def _judge(
-    what: str, config: RewardConfig, given: tuple[str, ...], function: Callable[..., Any], plugins: Plugins
+    what: str,
+    config: RewardConfig,
+    given: tuple[str, ...],
+    function: Callable[..., Any],
+    options: Mapping[str, Any],
+    plugins: Plugins,
 ) -> tuple[Offer | None, dict[str, Any]]:
     if "judge" not in given:
         if config.judge is not None or config.judge_options:
             raise ConfigError(f"{what} asks for no judge; leave out `judge` and `judge_options`")
         return None, {}
-    if config.judge is None and not _required(inspect.signature(function).parameters["judge"]):
+    if config.judge is None and not _needs_judge(function, options):
         return None, {}
     if config.judge is None:
         raise ConfigError(f"{what} asks for a judge; name one with `judge`{did_you_mean('', plugins.offers['judges'])}")
     judge = plugins.find("judges", config.judge)
     return judge, check_options(f"judge {config.judge!r} of {what}", judge.thing, config.judge_options)
+
+
+def _needs_judge(function: Callable[..., Any], options: Mapping[str, Any]) -> bool:
+    """A judge without a default is always needed, one with a default where the options ask for it."""
+    needs = spec_of(function).needs_judge
+    return _required(inspect.signature(function).parameters["judge"]) or (needs is not None and needs(options))
 
 
 def _range(what: str, config: RewardConfig, declared: tuple[float, float] | None) -> tuple[float, float] | None:
