@@ -11,7 +11,7 @@ from lydite import Verdict, reward
 from lydite_text.normal import normalise
 
 
-@reward(range=(0.0, 1.0), isolation="inline")
+@reward(range=(0.0, 1.0), isolation="inline", pays_for="form")
 def contains(
     answer: str,
     reference: Any,

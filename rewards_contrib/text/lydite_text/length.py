@@ -18,7 +18,7 @@ def _rising(band: tuple[int, int]) -> tuple[int, int]:
 Band: TypeAlias = Annotated[tuple[int, int], AfterValidator(_rising)]
 
 
-@reward(range=(0.0, 1.0), isolation="inline")
+@reward(range=(0.0, 1.0), isolation="inline", pays_for="form")
 def length(
     completion: Completion,
     *,

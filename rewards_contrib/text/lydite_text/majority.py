@@ -11,7 +11,7 @@ from lydite import Group, Verdict, reward
 from lydite_text.normal import normalise, without_outer_punctuation
 
 
-@reward(range=(0.0, 1.0), isolation="inline")
+@reward(range=(0.0, 1.0), isolation="inline", pays_for="form")
 def majority(group: Group, *, min_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0) -> list[Verdict]:
     """For each completion, 1 when its answer is the most frequent one of its group, else 0; needs no reference.
 

@@ -24,7 +24,7 @@ def _compiles(given: str) -> str:
 Pattern: TypeAlias = Annotated[str, AfterValidator(_compiles)]
 
 
-@reward(range=(0.0, 1.0), isolation="worker")
+@reward(range=(0.0, 1.0), isolation="worker", pays_for="form")
 def pattern(
     completion: Completion,
     *,

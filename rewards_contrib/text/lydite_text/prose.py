@@ -9,20 +9,31 @@ from typing import Final
 # What opens, and what closes it. Found with str.find: a pattern with `.*?` takes quadratic time on marks left open.
 _PAIRS: Final = (("```", "```"), ("`", "`"), ("$$", "$$"), ("$", "$"), ("\\[", "\\]"), ("\\(", "\\)"))
 _CHUNK: Final = re.compile(r"\S+")
+_TAG: Final = re.compile(r"</?[A-Za-z][\w-]{0,40}>")
 _WORD: Final = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 
 
 def words_of(text: str) -> Iterator[tuple[str, int]]:
     """Each lower-case word of more than one letter with its place in the text, in characters."""
-    masked = text.replace("\u2019", "'")
-    for opening, closing in _PAIRS:
-        masked = _without(masked, opening, closing)
+    masked = without_code(text.replace("\u2019", "'"))
     for chunk in _CHUNK.finditer(masked):
         if "www." in chunk.group() or any(one.isdigit() or one in "_/\\<>=@" for one in chunk.group()):
             continue  # identifiers, paths, links, addresses, tags, LaTeX commands, quantities
         for word in _WORD.finditer(chunk.group()):
             if len(word.group()) > 1 and word.group().islower():
                 yield word.group(), chunk.start() + word.start()
+
+
+def without_code(text: str) -> str:
+    """The text with spaces in place of code and formulas; its length stays."""
+    for opening, closing in _PAIRS:
+        text = _without(text, opening, closing)
+    return text
+
+
+def without_tags(text: str) -> str:
+    """The text without tags such as `<answer>`."""
+    return _TAG.sub(" ", text)
 
 
 def _without(text: str, opening: str, closing: str) -> str:
