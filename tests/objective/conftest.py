@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import settings
 from torch import Tensor
 
 from lydite.policy.head import Head
@@ -24,9 +23,6 @@ from lydite.types import (
     ScoredGroup,
     Verdict,
 )
-
-settings.register_profile("untimed", deadline=None)  # the first call of a torch operation can take a while
-settings.load_profile("untimed")
 
 
 def _scored(
