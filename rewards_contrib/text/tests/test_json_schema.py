@@ -29,7 +29,7 @@ values = st.recursive(
 @given(values)
 def test_every_json_value_reads_back_and_is_itself(value: Any) -> None:
     assert same_json(strict_json(json.dumps(value)), value)
-    assert json_schema(json.dumps(value), value, schema={}, match="both").passed or value is None
+    assert json_schema(json.dumps(value), json.dumps(value), schema={}, match="both").passed
 
 
 @given(values, values)
