@@ -121,6 +121,15 @@ def records(finished_run: Path) -> list[dict[str, Any]]:
     return [dict(one) for one in read_run(finished_run).completions()]
 
 
+def test_probes_are_shown_by_reward(report: Page) -> None:
+    cards = report.js("return [...document.querySelectorAll('#probes article')].map((one) => one.innerText)")
+    assert len(cards) == 2
+    assert cards[0].startswith("correct: probes")
+    assert "passed 3 of 12 attack texts, 3 kinds, in 4 rounds" in cards[0]
+    assert "enumeration" in cards[0]
+    assert "passed none of 4 canaries" in cards[1]
+
+
 def test_charts_are_drawn(report: Page) -> None:
     charts = report.js(
         "const drawn = (path) => /[LHV]/.test(path.getAttribute('d'));"
