@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import types
-import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,17 +10,16 @@ from typing import Any, Final
 from lydite.config import RewardConfig
 from lydite.contracts import GIVEN, Isolation, PaysFor, RewardSpec, RewardUse, spec_of
 from lydite.errors import ConfigError
-from lydite.options import check_options, hints_of, option_parameters, positional_names
+from lydite.options import check_options
 from lydite.plugins import Offer, Plugins
 from lydite.rewards.arguments import Wants
 from lydite.rewards.calls import Kind, Terms
 from lydite.rewards.invoke import is_async
 from lydite.rewards.recipe import Recipe, UsedReward, WorkerReward, recipe_for
-from lydite.rewards.trl_style import PROVIDED, RECORDED, is_trl_style
+from lydite.rewards.signature import options_alone, plain_str, required, takes, takes_any, wanted
+from lydite.rewards.trl_style import RECORDED, is_trl_style
 from lydite.suggest import close_to, did_you_mean
 
-GIVEN_TO_GROUPS: Final = frozenset({"group", "sample", "prompt", "reference", "judge"})
-"""What a group reward may be given; the rest of `GIVEN` belongs to a single completion."""
 DEEPEST_USE: Final = 4
 """Rewards that call rewards that call rewards: more than this is a circle."""
 
@@ -115,13 +112,13 @@ def bind(name: str, config: RewardConfig, plugins: Plugins, *, depth: int = 0) -
     what = f"reward {name!r} ({offer.name} of {offer.owner})"
     spec = spec_of(function)
     kind: Kind = "group" if offer.kind == "group_rewards" else "batch" if is_trl_style(function) else "completion"
-    given, columns, optional = _wanted(what, kind, function, config.options)
-    holds_options = _options_alone(function, config.options) if kind == "batch" else function
+    given, columns, optional = wanted(what, kind, function, config.options)
+    holds_options = options_alone(function, config.options) if kind == "batch" else function
     options = check_options(what, holds_options, config.options)
     judge, judge_options = _judge(what, config, given, function, options, plugins)
     uses = _uses(what, spec, given, options, plugins, depth)
     bounds = _range(what, config, spec.range)
-    recorded = tuple(one for one in RECORDED if kind == "batch" and _takes(function, one))
+    recorded = tuple(one for one in RECORDED if kind == "batch" and takes(function, one))
     # What runs here needs no road to a worker, so a function that cannot be pickled may still run inline.
     recipe = Recipe("pickle") if spec.isolation == "inline" and depth == 0 else recipe_for(offer)
     judge_recipe = None if judge is None else recipe_for(judge)
@@ -132,8 +129,8 @@ def bind(name: str, config: RewardConfig, plugins: Plugins, *, depth: int = 0) -
         given=given,
         columns=columns,
         optional_columns=optional,
-        all_columns=kind == "batch" and _takes_any(function),
-        plain_answer="answer" in given and _plain_str(function),
+        all_columns=kind == "batch" and takes_any(function),
+        plain_answer="answer" in given and plain_str(function),
         range=bounds,
         timeout=config.timeout if config.timeout is not None else spec.timeout,
         isolation=spec.isolation,
@@ -202,59 +199,6 @@ def _find(use: str, plugins: Plugins) -> Offer:
     return plugins.find("rewards", use)
 
 
-def _wanted(
-    what: str, kind: Kind, function: Callable[..., Any], options: Mapping[str, Any]
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """The names of GIVEN, the required and the optional columns that the function takes."""
-    parameters = inspect.signature(function).parameters
-    names = positional_names(function)
-    if kind == "batch":
-        # TRL passes everything by keyword, so a keyword-only parameter without default or option is a column too.
-        names += tuple(
-            one for one, parameter in option_parameters(function).items() if _required(parameter) and one not in options
-        )
-        names = tuple(one for one in names if one not in PROVIDED)
-        return (), *_split(names, parameters)
-    given = tuple(one for one in names if one in GIVEN)
-    for one in given:
-        if kind == "group" and one not in GIVEN_TO_GROUPS:
-            raise ConfigError(
-                f"{what} is a group reward and asks for {one!r}; it can have: {', '.join(sorted(GIVEN_TO_GROUPS))}"
-            )
-    return given, *_split(tuple(one for one in names if one not in GIVEN), parameters)
-
-
-def _split(
-    names: tuple[str, ...], parameters: Mapping[str, inspect.Parameter]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    required = tuple(one for one in names if _required(parameters[one]))
-    return required, tuple(one for one in names if one not in required)
-
-
-def _required(parameter: inspect.Parameter) -> bool:
-    return parameter.default is inspect.Parameter.empty
-
-
-def _options_alone(function: Callable[..., Any], given: Mapping[str, Any]) -> Callable[..., Any]:
-    """A function with nothing but the options of a TRL-style one.
-
-    Its `**kwargs` are TRL's columns and not a licence for any option, and what TRL provides, or a column that is
-    asked for by keyword, is no option either.
-    """
-    hints = hints_of(function)
-    options = [
-        parameter
-        for one, parameter in option_parameters(function).items()
-        if one not in PROVIDED and (one in given or not _required(parameter))
-    ]
-
-    def alone() -> None: ...
-
-    vars(alone)["__signature__"] = inspect.Signature(options)
-    alone.__annotations__ = {one.name: hints.get(one.name, Any) for one in options}
-    return alone
-
-
 def _judge(
     what: str,
     config: RewardConfig,
@@ -278,7 +222,7 @@ def _judge(
 def _needs_judge(function: Callable[..., Any], options: Mapping[str, Any]) -> bool:
     """A judge without a default is always needed, one with a default where the options ask for it."""
     needs = spec_of(function).needs_judge
-    return _required(inspect.signature(function).parameters["judge"]) or (needs is not None and needs(options))
+    return required(inspect.signature(function).parameters["judge"]) or (needs is not None and needs(options))
 
 
 def _range(what: str, config: RewardConfig, declared: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -286,22 +230,3 @@ def _range(what: str, config: RewardConfig, declared: tuple[float, float] | None
     if configured is not None and declared is not None and configured != declared:
         raise ConfigError(f"{what} declares the range {list(declared)} itself; leave out `range`")
     return declared if declared is not None else configured
-
-
-def _takes(function: Callable[..., Any], name: str) -> bool:
-    return name in inspect.signature(function).parameters or _takes_any(function)
-
-
-def _takes_any(function: Callable[..., Any]) -> bool:
-    return any(one.kind is inspect.Parameter.VAR_KEYWORD for one in inspect.signature(function).parameters.values())
-
-
-def _plain_str(function: Callable[..., Any]) -> bool:
-    """Whether the answer is annotated as str and nothing else."""
-    hint = hints_of(function).get("answer")
-    if hint is None:
-        annotation = inspect.signature(function).parameters["answer"].annotation
-        return annotation is str or annotation == "str"
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return False
-    return hint is str
