@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lydite.adapter_folder import save_adapter_atomically
+from lydite.calibration import calibration_lines
 from lydite.checkpoint import newest_checkpoint
 from lydite.config import RunConfig
 from lydite.configfile import config_difference, read_config, write_config
@@ -25,6 +26,7 @@ from lydite.report.display import choose_display
 from lydite.report.notebook import figure, result_html
 from lydite.report.page import write_report
 from lydite.rollout import make_engine
+from lydite.rollout.chat_server import serving_judge
 from lydite.runfolder import RunFolder
 from lydite.trainer import ADAPTER, CHECKPOINTS, Trainer
 from lydite.types import RunInfo, RunResult
@@ -90,6 +92,8 @@ def train(
     prepared = prepare(chosen, block=block, functions=rewards)
     try:
         check_source(chosen.model)
+        for line in calibration_lines(chosen, prepared.plugins, uncalibrated=False):
+            logger.info("%s", line)
         path = Path(resume) if resume else Path(chosen.output_dir) / chosen.name
         with RunFolder.open(path) if resume else RunFolder.create(path, overwrite=overwrite) as folder:
             shown = choose_display() if display == "auto" else None
@@ -121,6 +125,7 @@ def check(config: ConfigLike, *, rewards: Functions | None = None, block: Sequen
             *(f"skipped {one.id}: {one.reason}" for one in data.skipped[:_NAMED_AT_MOST]),
             *([f"and {unnamed} more are skipped; a run lists them in skipped.jsonl"] if unnamed > 0 else []),
             f"rewards: {', '.join(used)}",
+            *(f"calibration: {line}" for line in calibration_lines(chosen, prepared.plugins)),
             f"steps: {steps.max_steps} of {steps.prompts_per_step} prompts x {steps.num_generations} completions",
         )
     )
@@ -157,7 +162,8 @@ def _train_in(folder: RunFolder, prepared: Prepared, policy: Policy | None, *, r
             trainer.progress.step,
         )  # fmt: skip
         tell_start(prepared.plugins, info)
-        stopped = trainer.run()
+        with serving_judge(config, (prepared.stack, prepared.eval_stack), engine, policy, folder.path):
+            stopped = trainer.run()
         save_adapter_atomically(policy, folder.path / ADAPTER)
         summary = _summary(config, trainer.progress, manifest, stopped)
         folder.write_json("summary.json", summary)

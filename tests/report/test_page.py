@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -17,7 +18,9 @@ import pytest
 from lydite.errors import ConfigError, MissingExtraError
 from lydite.report import page as page_module
 from lydite.report import write_report
-from lydite.report.gallery import PAGE_BUDGET
+from lydite.report.gallery import PAGE_BUDGET, CompletionsDigest
+from lydite.report.payload import payload_of
+from lydite.report.reader import read_run
 
 
 class Scripts(HTMLParser):
@@ -114,6 +117,17 @@ def test_the_data_says_what_the_files_say(page: str, finished_run: Path) -> None
     assert list(verifiers) == ["correct", "format", "judge"]
     assert verifiers["judge"]["seconds_max"] > verifiers["judge"]["seconds_mean"] > 0.03
     assert sum(n for _, _, n in verifiers["correct"]["reasons"]) == 2560
+
+
+def test_what_judges_cost_is_told(tmp_path: Path, finished_run: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished_run, folder)
+    account = {"requests": 1200, "replies": 1190, "failed": 10, "prompt_tokens": 9000, "completion_tokens": 1000}
+    (folder / "judges.json").write_text(json.dumps({"judges": {"m at u": {**account, "cost": 0.25, "by_second": {}}}}))
+    digest = CompletionsDigest(folder / "completions.jsonl")
+    digest.update()
+    told = json.loads(payload_of(read_run(folder), digest))["judges"]
+    assert told == [["m at u", "1,200 requests, 1,190 replies, 10 failed, 10,000 tokens, cost 0.25"]]
 
 
 def test_held_out_answers_stand_side_by_side(page: str, finished_run: Path) -> None:

@@ -15,7 +15,7 @@ from lydite.report.overview import overview_of
 from lydite.report.probing import Probed, probed_of
 from lydite.report.reader import RunData
 from lydite.report.tallies import Tally, judging_seconds
-from lydite.report.wording import is_share, metric_text, shorten, shorten_front
+from lydite.report.wording import is_number, is_share, metric_text, shorten, shorten_front
 
 _REASONS: Final = 10  # bars that a reader takes in at once
 _HELDOUT_BUDGET: Final = 1_500_000  # characters of held-out answers in one page
@@ -39,6 +39,7 @@ def payload_of(run: RunData, digest: CompletionsDigest, *, version: int = 0, liv
         "thinned": stride if stride > 1 else None,
         "verifiers": [_verifier(run, tally) for tally in digest.tallies.by_name.values()],
         "probes": [_probed(one) for one in probed_of(run.probes)],
+        "judges": _judges(run),
         "heldout": _heldout(run),
         "skipped": {
             "rows": [_skipped(one) for one in run.skipped[:_SKIPPED]],
@@ -80,6 +81,20 @@ def _probed(one: Probed) -> dict[str, Any]:
         "taken": [asdict(taken) for taken in one.taken[:_REASONS]],
         "more": max(0, len(one.taken) - _REASONS),
     }
+
+
+def _judges(run: RunData) -> list[list[str]]:
+    """Each judge with what it was asked, what came back, and what it cost."""
+    accounts = (run.judges or {}).get("judges")
+    rows = []
+    for name, one in accounts.items() if isinstance(accounts, Mapping) else ():
+        counts = {key: value for key, value in one.items() if is_number(value)} if isinstance(one, Mapping) else {}
+        words = [f"{counts.get('requests', 0):,.0f} requests", f"{counts.get('replies', 0):,.0f} replies"]
+        words += [f"{counts[key]:,.0f} {key}" for key in ("failed", "refused") if counts.get(key)]
+        words += [f"{counts.get('prompt_tokens', 0) + counts.get('completion_tokens', 0):,.0f} tokens"]
+        words += [f"cost {counts['cost']:.4g}"] if counts.get("cost") else []
+        rows.append([str(name), ", ".join(words)])
+    return rows
 
 
 def _heldout(run: RunData) -> dict[str, Any] | None:

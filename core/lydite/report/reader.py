@@ -50,6 +50,8 @@ class RunData:
     """None until the run has ended."""
     problems: tuple[str, ...] = ()
     """What could not be read, in words."""
+    judges: Record | None = None
+    """What judges were asked and what it cost; None where nobody was."""
     probes: tuple[Record, ...] = ()
     """Attacks on the run's rewards, and what they made of them."""
 
@@ -108,6 +110,7 @@ def read_run(folder: Path | str) -> RunData:
         ),
         skipped=_records(folder / "skipped.jsonl", problems),
         summary=_json(folder / "summary.json", problems),
+        judges=_json(folder / "judges.json", problems),
         probes=_records(folder / "probes.jsonl", problems),
         problems=tuple(problems),
     )

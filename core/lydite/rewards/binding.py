@@ -16,7 +16,7 @@ from lydite.rewards.arguments import Wants
 from lydite.rewards.calls import Kind, Terms
 from lydite.rewards.invoke import is_async
 from lydite.rewards.recipe import Recipe, UsedReward, WorkerReward, recipe_for
-from lydite.rewards.signature import options_alone, plain_str, required, takes, takes_any, wanted
+from lydite.rewards.signature import is_required, options_alone, plain_str, takes, takes_any, wanted
 from lydite.rewards.trl_style import RECORDED, is_trl_style
 from lydite.suggest import close_to, did_you_mean
 
@@ -222,7 +222,7 @@ def _judge(
 def _needs_judge(function: Callable[..., Any], options: Mapping[str, Any]) -> bool:
     """A judge without a default is always needed, one with a default where the options ask for it."""
     needs = spec_of(function).needs_judge
-    return required(inspect.signature(function).parameters["judge"]) or (needs is not None and needs(options))
+    return is_required(inspect.signature(function).parameters["judge"]) or (needs is not None and needs(options))
 
 
 def _range(what: str, config: RewardConfig, declared: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -83,10 +83,18 @@ def outcome_of(reward: WorkerReward, call: Call, result: Any, recorder: Recorder
 
 
 def outcome_of_exception(reward: WorkerReward, call: Call, error: BaseException, seconds: float) -> Outcome:
-    """The outcome for an exception that a reward let out. A judge's outage is the prompt's fault, not the text's."""
+    """The outcome for an exception that a reward let out. A judge's outage is the prompt's fault, not the text's.
+
+    A judge's exception may carry its own code as `reason`, such as `judge.budget`.
+    """
     outage = _outage_in(error)
+    said = getattr(outage.__cause__, "reason", None) if outage is not None else None
     verdict = (
-        failed("judge.failed", f"the judge of reward {reward.terms.name!r} failed: {outage}", scope="prompt")
+        failed(
+            said if isinstance(said, str) else "judge.failed",
+            f"the judge of reward {reward.terms.name!r} failed: {outage}",
+            scope="prompt",
+        )
         if outage is not None
         else from_exception(error, reward.terms)
     )

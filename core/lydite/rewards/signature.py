@@ -31,7 +31,9 @@ def wanted(
     if kind == "batch":
         # TRL passes everything by keyword, so a keyword-only parameter without default or option is a column too.
         names += tuple(
-            one for one, parameter in option_parameters(function).items() if required(parameter) and one not in options
+            one
+            for one, parameter in option_parameters(function).items()
+            if is_required(parameter) and one not in options
         )
         names = tuple(one for one in names if one not in PROVIDED)
         return (), *_split(names, parameters)
@@ -47,11 +49,11 @@ def wanted(
 def _split(
     names: tuple[str, ...], parameters: Mapping[str, inspect.Parameter]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    required = tuple(one for one in names if required(parameters[one]))
+    required = tuple(one for one in names if is_required(parameters[one]))
     return required, tuple(one for one in names if one not in required)
 
 
-def required(parameter: inspect.Parameter) -> bool:
+def is_required(parameter: inspect.Parameter) -> bool:
     """Whether the parameter has no default."""
     return parameter.default is inspect.Parameter.empty
 
@@ -66,7 +68,7 @@ def options_alone(function: Callable[..., Any], given: Mapping[str, Any]) -> Cal
     options = [
         parameter
         for one, parameter in option_parameters(function).items()
-        if one not in PROVIDED and (one in given or not required(parameter))
+        if one not in PROVIDED and (one in given or not is_required(parameter))
     ]
 
     def alone() -> None: ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,8 @@ class RewardStack:
         self._judging = Judging(pool, self._inline, cache)
         self.pool = pool
         """The worker processes; another stack may share them."""
+        self.while_judging: Callable[[], AbstractContextManager[object]] = nullcontext
+        """Held open while rewards are asked; for a judge that can answer only then."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -185,7 +188,8 @@ class RewardStack:
         for whole_phase in self._phases:
             phase = [binding for binding in whole_phase if binding.name in names]
             asked = {binding.name: self._asked(binding, places, verdicts) for binding in phase}
-            said = self._ask(phase, asked, groups, token_ids, step)
+            with self.while_judging():
+                said = self._ask(phase, asked, groups, token_ids, step)
             for binding, answers in zip(phase, said, strict=True):
                 judged[binding.name] = answers
                 verdicts[binding.name] = self._completed(binding, answers, places, asked[binding.name], verdicts)

@@ -1,4 +1,4 @@
-"""A judge that any OpenAI-compatible server can be, and a reward that asks it a closed question."""
+"""Judges that are models, a server's or the run's own, and a reward that asks one a closed question."""
 
 from __future__ import annotations
 
@@ -6,16 +6,33 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from lydite import hookimpl
-from lydite_judges.chat import JudgeError, openai
+from lydite_judges.canary import Canary, canaries
+from lydite_judges.chat import openai
+from lydite_judges.errors import BudgetSpent, JudgeError
+from lydite_judges.fence import fenced, nonce_of, sanitised
+from lydite_judges.limits import Limits
 from lydite_judges.question import yes
+from lydite_judges.run_model import engine
 
-__all__ = ["JudgeError", "openai", "yes"]
+__all__ = [
+    "BudgetSpent",
+    "Canary",
+    "JudgeError",
+    "Limits",
+    "canaries",
+    "engine",
+    "fenced",
+    "nonce_of",
+    "openai",
+    "sanitised",
+    "yes",
+]
 
 
 @hookimpl
 def lydite_judges() -> Mapping[str, Callable[..., Awaitable[str]]]:
-    """The judge `openai`."""
-    return {"openai": openai}
+    """The judges `openai` and `engine`."""
+    return {"openai": openai, "engine": engine}
 
 
 @hookimpl

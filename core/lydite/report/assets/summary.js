@@ -65,6 +65,7 @@ function showSetup(node, data) {
     el("div", { class: "stack" }, pairsTable("This run", facts),
       plugins.length ? pairsTable("Plugins", plugins.map(([name, version, digest]) => [name, digest ? `${version}, sha256 ${digest}…` : version])) : null,
       packages.length ? pairsTable("Packages", packages) : null,
+      data.judges.length ? pairsTable("Judges", data.judges) : null,
       skipped.length ? pairsTable("Samples that were left out", skipped) : null),
     data.config ? el("div", { class: "card" }, el("h3", {}, "config.toml"), el("pre", { tabindex: "0" }, data.config)) : null);
 }
