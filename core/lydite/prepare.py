@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lydite.config import RewardConfig, RunConfig
+from lydite.config import FormatConfig, RewardConfig, RunConfig
 from lydite.contracts import Format
 from lydite.data import Data, check_references, load_data
 from lydite.errors import ConfigError
@@ -50,7 +50,7 @@ def prepare(
     plugins = load_plugins(allow=config.plugins, block=block, files=config.plugin_files)
     if functions:
         plugins = plugins.with_functions(functions)
-    form = _format(config, plugins)
+    form = make_format(config.format, plugins)
     stack = build_stack(config, plugins, form)
     eval_stack = build_eval_stack(config, plugins, form, pool=stack.pool) if config.eval is not None else None
     prepared: Prepared | None = None
@@ -69,6 +69,23 @@ def prepare(
     return prepared
 
 
+def make_format(config: FormatConfig, plugins: Plugins) -> Format:
+    """The format that a configuration names.
+
+    Raises:
+        UnknownNameError: when no plugin offers it.
+        ConfigError: on wrong options, and when what is made is no format.
+    """
+    offer = plugins.find("formats", config.use)
+    options = check_options(f"format {config.use!r}", offer.thing, config.options)
+    made = offer.thing(**options)
+    if not isinstance(made, Format):
+        raise ConfigError(
+            f"format {config.use!r} of {offer.owner} gives a {type(made).__name__}, which has no instructions and parse"
+        )
+    return made
+
+
 def with_function_rewards(config: Mapping[str, Any], functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
     """A configuration that uses every given function: those that no reward names get weight 1 and their own name."""
     rewards = dict(config.get("rewards", {}))
@@ -85,15 +102,3 @@ def with_function_rewards(config: Mapping[str, Any], functions: Mapping[str, Cal
 def _columns(samples: Sequence[Sample]) -> frozenset[str]:
     """The columns that every sample has."""
     return frozenset.intersection(*(frozenset(sample.columns) for sample in samples))
-
-
-def _format(config: RunConfig, plugins: Plugins) -> Format:
-    offer = plugins.find("formats", config.format.use)
-    options = check_options(f"format {config.format.use!r}", offer.thing, config.format.options)
-    made = offer.thing(**options)
-    if not isinstance(made, Format):
-        raise ConfigError(
-            f"format {config.format.use!r} of {offer.owner} gives a {type(made).__name__}, "
-            "which has no instructions and parse"
-        )
-    return made

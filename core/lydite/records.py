@@ -6,22 +6,37 @@ be compared with those of a run that was never stopped.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lydite.types import Component, EvalReport, Evidence, FormatError, Scored, ScoredCompletion, ScoredGroup, Verdict
+from lydite.types import (
+    Component,
+    EvalReport,
+    Evidence,
+    FormatError,
+    Sample,
+    Scored,
+    ScoredCompletion,
+    ScoredGroup,
+    Verdict,
+)
 
 
 def completion_records(step: int, scored: Scored) -> Iterator[dict[str, Any]]:
     """One record for each completion of a step, in order."""
     for group in scored.groups:
+        sample = group.prompt.sample
+        columns = _plain_columns(sample)
         for one in group.completions:
             yield {
                 "step": step,
-                "sample": group.prompt.sample.id,
+                "sample": sample.id,
                 "index": one.completion.index,
                 "prompt": group.prompt.text,
-                "reference": group.prompt.sample.reference,
+                "asked": sample.prompt,
+                "reference": sample.reference,
+                "columns": columns,
                 **_said(one),
                 "reward": one.reward,
                 "advantage": one.advantage,
@@ -54,6 +69,17 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
         "version": verdict.version,
         "scope": verdict.scope,
     }
+
+
+def _plain_columns(sample: Sample) -> dict[str, Any]:
+    """The sample's columns that have a form in JSON, so that other rewards can be asked later; the rest is left out."""
+    plain = {}
+    for name, value in sample.columns.items():
+        try:
+            plain[name] = json.loads(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError, RecursionError):
+            continue
+    return plain
 
 
 def _answer(group: ScoredGroup) -> dict[str, Any]:

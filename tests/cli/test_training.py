@@ -74,7 +74,8 @@ def test_a_run_from_file_flags_and_plugin_file_then_its_report(lydite: Callable[
         "train", "sums.toml", "--name", "first", "--plugin", "mine.py", "--no-plugin", "lydite-families",
         "--set", "rewards.brief.use=mine/brief", "--set", "rewards.brief.options.limit=3", "--set", "max_steps=3",
     )  # fmt: skip
-    assert (ran.code, ran.err) == (0, "")
+    assert ran.code == 0, ran.err
+    assert all("labelled rows" in line for line in ran.err.splitlines()), "nothing but what is known of the rewards"
     folder = here / "runs" / "first"
     assert [line["step"] for line in metrics(folder)] == [1, 2, 3]
     assert "rewards/brief/mean" in metrics(folder)[0]

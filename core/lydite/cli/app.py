@@ -6,8 +6,12 @@ from typing import Annotated
 
 import typer
 
+from lydite.cli.audit import audit
+from lydite.cli.check import check
+from lydite.cli.new import new_app
 from lydite.cli.plugins import plugins_app
 from lydite.cli.report import report
+from lydite.cli.score import score
 from lydite.cli.train import train
 
 app = typer.Typer(
@@ -20,7 +24,11 @@ app = typer.Typer(
 )
 app.command()(train)
 app.command()(report)
+app.command()(audit)
+app.command()(score)
+app.command()(check)
 app.add_typer(plugins_app, name="plugins")
+app.add_typer(new_app, name="new")
 
 
 def _show_version(asked: bool) -> None:

@@ -1,19 +1,28 @@
-"""The objective: scored completions in, a loss with a gradient out."""
+"""The objective: scored completions in, a loss with a gradient out.
 
-from lydite.objective.advantages import with_advantages
-from lydite.objective.batch import Batch, build_batch
-from lydite.objective.logprobs import TokenLogps, completion_logps, token_logps
-from lydite.objective.losses import (
-    LOSSES,
-    LossFn,
-    LossInputs,
-    LossOutput,
-    LossSettings,
-    UpdateTotals,
-    update_totals,
-)
-from lydite.objective.metrics import LossMetrics, merge_metrics
-from lydite.objective.update import HiddenStatePolicy, micro_batch_loss, policy_logps, reference_logps
+The names are loaded when first asked for: `lydite.objective.advantages` is plain arithmetic, and who needs only
+that loads no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lydite.objective.advantages import with_advantages
+    from lydite.objective.batch import Batch, build_batch
+    from lydite.objective.logprobs import TokenLogps, completion_logps, token_logps
+    from lydite.objective.losses import (
+        LOSSES,
+        LossFn,
+        LossInputs,
+        LossOutput,
+        LossSettings,
+        UpdateTotals,
+        update_totals,
+    )
+    from lydite.objective.metrics import LossMetrics, merge_metrics
+    from lydite.objective.update import HiddenStatePolicy, micro_batch_loss, policy_logps, reference_logps
 
 __all__ = [
     "LOSSES",
@@ -36,3 +45,21 @@ __all__ = [
     "update_totals",
     "with_advantages",
 ]
+
+_MODULES = {
+    "advantages": ("with_advantages",),
+    "batch": ("Batch", "build_batch"),
+    "logprobs": ("TokenLogps", "completion_logps", "token_logps"),
+    "losses": ("LOSSES", "LossFn", "LossInputs", "LossOutput", "LossSettings", "UpdateTotals", "update_totals"),
+    "metrics": ("LossMetrics", "merge_metrics"),
+    "update": ("HiddenStatePolicy", "micro_batch_loss", "policy_logps", "reference_logps"),
+}
+_LAZY = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"lydite.objective has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"lydite.objective.{_LAZY[name]}"), name)

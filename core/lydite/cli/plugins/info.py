@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from lydite.calibration import calibration_line
 from lydite.cli.plugins.listing import describe_owner
 from lydite.contracts import GIVEN, spec_of
 from lydite.errors import UnknownNameError
@@ -68,6 +69,7 @@ def _described(offer: Offer) -> dict[str, Any]:
         "takes": [{"name": one, "is": _meaning(offer.kind, one)} for one in positional_names(thing)],
         "options": _options(thing),
         "promises": _promises(offer),
+        "calibration": calibration_line(offer) if offer.kind in ("rewards", "group_rewards") else None,
         "example": _example(offer),
     }
 
@@ -134,6 +136,7 @@ def _offer_page(one: dict[str, Any]) -> tuple[str, list[str]]:
         lines += ["", f"range: {f'{span[0]:g} to {span[1]:g}' if span else 'not promised'}"]
         where = "in a worker process" if promises["isolation"] == "worker" else "in the trainer"
         lines.append(f"runs {where}, at most {promises['timeout']:g} s for a completion")
+    lines += ["", f"calibration: {one['calibration']}"] if one["calibration"] else []
     lines += ["", *one["example"].splitlines()]
     return f"{one['kind']} {one['name']} ({one['distribution']} {one['version']})".replace(" )", ")"), lines
 
