@@ -82,4 +82,8 @@ clean:
 .venv/dev.stamp: .venv/demo.stamp
 	@echo "installing what the tests need"
 	@$(INSTALL) --group dev
+	@# Other trainers' reward functions, which the adapters are tested against. Beside the environment, not in it:
+	@# their wheels bring modules named `tests` and `scripts`, and what they need besides is not needed for this.
+	@$(INSTALL) --no-deps --upgrade --target .venv/peers/verl verl==0.9.1
+	@$(INSTALL) --no-deps --upgrade --target .venv/peers/verifiers verifiers==0.1.14 tenacity==9.1.4
 	@touch $@
