@@ -1,0 +1,1 @@
+"""What runs inside a sandbox, beside the program. Standard library only, and nothing here knows an expected value."""
