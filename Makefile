@@ -2,6 +2,7 @@
 # make demo TASK=reasoning-gym    the same on a reasoning-gym data set
 # make test                       all tests
 # make lint | types | layers      ruff, mypy, import-linter
+# make peers-v1                   another trainer's newest version, for one more test of the adapters (half a gigabyte)
 # make wheels                     every wheel, built, and installed into an empty environment
 # make docs                       docs/reference, written from the code
 # make constraints                the versions installed here, as constraints.txt
@@ -24,7 +25,7 @@ SOURCES := core/lydite $(wildcard plugins/*/lydite_* rewards_contrib/*/lydite_*)
 export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: demo test lint types layers wheels docs constraints clean
+.PHONY: demo test lint types layers wheels peers-v1 docs constraints clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/demo.stamp
@@ -45,6 +46,11 @@ layers: .venv/dev.stamp
 
 wheels: .venv/dev.stamp
 	$(BIN)/python tests/packaging/wheels.py wheels --install
+
+peers-v1: .venv/dev.stamp
+	$(BIN)/python -m venv .venv/peers/verifiers-v1
+	.venv/peers/verifiers-v1/bin/pip install -qq --disable-pip-version-check $(PIP_FLAGS) verifiers==0.4.0 \
+	  --editable . --editable ./plugins/adapters
 
 docs: .venv/dev.stamp
 	$(BIN)/python docs/generate.py

@@ -70,6 +70,10 @@ def test_toml_is_a_configuration_whose_names_and_options_exist(
     assert table, "an empty block"
     if "project" in table:
         check_project(table, desk.folder)
+    elif "criteria" in table:
+        from lydite_rubric.reading import rubric_from
+
+        assert len(rubric_from(table).criteria) == len(table["criteria"])
     elif {"model", "data", "rewards"} <= set(table):
         file = desk.folder / "whole.toml"
         file.write_text(toml_block.text)
@@ -160,17 +164,23 @@ def check_lydite(arguments: list[str]) -> None:
 def check_keys(arguments: Iterable[str]) -> None:
     words = list(arguments)
     changes = [words[place + 1] for place, word in enumerate(words) if word == "--set"]
-    small = {"model": {"path": "none"}, "data": {"use": "none"}, "rewards": {"correct": {"use": "none"}}}
+    small = {
+        "model": {"path": "none"},
+        "data": {"use": "none"},
+        "rewards": {"correct": {"use": "none"}, "brief": {"use": "none"}},
+    }
     read_config(small, overrides=changes)
 
 
 def check_install(arguments: list[str]) -> None:
     assert arguments[0] == "install"
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     for word in arguments[1:]:
         name, _, asked = word.partition("[")
         if asked:
-            assert name in (".", "lydite")
+            ours = {path.parent.name: path for path in ROOT.glob("*/*/pyproject.toml")}
+            of = ours.get(name.removeprefix("lydite-"), ROOT / "pyproject.toml")
+            assert name in (".", "lydite") or of.parent != ROOT, word
+            extras = tomllib.loads(of.read_text())["project"]["optional-dependencies"]
             assert set(asked.rstrip("]").split(",")) <= set(extras), word
         elif name.startswith("."):
             assert (ROOT / name / "pyproject.toml").is_file(), word
@@ -217,7 +227,7 @@ def test_the_layers_of_the_architecture_page_are_those_that_are_checked() -> Non
         (["lydite", "plugins", "list", "--plugins", "x"], "No such option: --plugins"),
         (["lydite", "train", "a.toml", "--set", "learning_rat=1"], "there is no key 'learning_rat'"),
         (["make", "dmeo"], "make .*dmeo"),
-        (["pip", "install", "lydite[legal]"], "legal"),
+        (["pip", "install", "lydite[leagl]"], "leagl"),
         (["pip", "install", "-e", "./plugins/nothing"], "nothing"),
         (["rm", "-rf", "runs"], "nobody checks the command 'rm'"),
     ],

@@ -38,7 +38,7 @@ def peer() -> Callable[[str], Path]:
 
     def found(name: str) -> Path:
         if not (PEERS / name).is_dir():
-            pytest.skip(f"{name} is not in {PEERS}; make peers puts it there")
+            pytest.skip(f"{name} is not in {PEERS}; make test puts it there")
         return PEERS / name
 
     return found

@@ -184,7 +184,10 @@ def test_number_reads_what_python_writes(value: Fraction, form: str) -> None:
     assert number(text, str(value)).score == 1.0
 
 
-@given(st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**20), max_value=10**20), st.integers(1, 10**6))
+@given(
+    st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**20), max_value=10**20),
+    st.integers(1, 10**6),
+)
 def test_number_agrees_with_decimal(value: Decimal, step: int) -> None:
     assert number(f"{value:,}", str(value)).score == 1.0
     assert number(str(value + Decimal(step) / 1000), str(value)).score == 0.0
