@@ -11,6 +11,7 @@ from lydite_math.stream import Stream
 from lydite_math.tables import big, matrix
 from lydite_math.tokens import Token, UnreadableError
 from lydite_math.tree import Call, Group, Mul, Node, Num, Pow, Sym
+from lydite_math.vectors import UNIT
 
 HALF: Final = Mul((Num(Fraction(1)),), (Num(Fraction(2)),))
 _UNKNOWN_FUNCTIONS: Final = frozenset("fghFGH")
@@ -38,7 +39,10 @@ def _atom(stream: Stream, token: Token) -> Node:
     if token.kind == "fn":
         return _function(stream, token.text)
     if token.kind == "open":
-        return bracket(stream, token.text)
+        inside = bracket(stream, token.text)
+        if isinstance(inside, Sym) and " after " in inside.name and stream.at("open", "("):
+            return _composed(stream, inside)
+        return inside
     if token.kind == "close" and token.text == "]":
         return french(stream)
     if token.kind == "op" and token.text == "|":
@@ -55,11 +59,31 @@ def _letter(stream: Stream, name: str) -> Node:
         name += f"_{stream.subscript()}"
     while stream.accept("op", "'"):
         name += "'"
+    if name in _UNKNOWN_FUNCTIONS and _inverse_follows(stream):
+        for _ in range(5):
+            stream.take()
+        name += "^-1"
+    if name in _UNKNOWN_FUNCTIONS and stream.at("cmd", "circ") and stream.peek(1).text in _UNKNOWN_FUNCTIONS:
+        stream.take()
+        return Sym(f"{name} after {stream.take().text}")
     if (name[0] in _UNKNOWN_FUNCTIONS) and stream.peek()[:3] == ("open", "(", False):
         stream.take()
         inside = bracket(stream, "(")
         return Call(name, inside.items if isinstance(inside, Group) and inside.left == "(" else (inside,))
     return Sym(name)
+
+
+def _inverse_follows(stream: Stream) -> bool:
+    """Whether `^{-1}(` follows: the inverse of a function, where a power would stand behind the argument."""
+    return [stream.peek(ahead).text for ahead in range(6)] == ["^", "g", "-", "1", "g", "("]
+
+
+def _composed(stream: Stream, function: Sym) -> Node:
+    """`(f o g)(x)` as `f(g(x))`."""
+    outer, _, inner = function.name.partition(" after ")
+    stream.take()
+    argument = bracket(stream, "(")
+    return Call(outer, (Call(inner, argument.items if isinstance(argument, Group) else (argument,)),))
 
 
 def _function(stream: Stream, name: str) -> Node:
@@ -175,6 +199,8 @@ def _command(stream: Stream, name: str) -> Node:
         return big(stream, name, signed_atom)
     if name == "begin":
         return matrix(stream)
+    if name == "unitvector":
+        return Sym(UNIT + stream.subscript())
     if name == "cup_or_U":
         return _letter(stream, "U")
     raise UnreadableError

@@ -6,15 +6,19 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from lydite_math.conditions import solved
+from lydite_math.congruences import is_congruence, same_residues
 from lydite_math.formulas import same_formula
 from lydite_math.lists import expanded, is_list, same_list
 from lydite_math.matrices import entries, has_matrix, rows_of
+from lydite_math.parameters import renamed
 from lydite_math.quantities import is_marked, same_quantity
 from lydite_math.read import Answer, Reading
 from lydite_math.regions import region, subject, surely_region
 from lydite_math.relations import (
     in_argument_of,
     named,
+    names_value,
     same_arguments,
     same_congruence,
     same_equation,
@@ -25,7 +29,6 @@ from lydite_math.relations import (
 from lydite_math.rules import Rules
 from lydite_math.same_regions import same_region
 from lydite_math.tree import (
-    Add,
     Based,
     Builder,
     Group,
@@ -41,12 +44,11 @@ from lydite_math.tree import (
     Words,
     replaced,
     symbols,
-    walk,
 )
+from lydite_math.vectors import as_tuples
+from lydite_math.wording import same_polarity, same_words
 
 _CHOICES: Final = re.compile(r"(?:\\text\s?\{)?[A-H](?:[\s,;]{0,4}(?:and)?[\s,;]{0,2}[A-H]){1,7}\}?")
-_PARAMETERS: Final = frozenset("klmnjpqt")
-_DUMMIES: Final = frozenset("klmjst")
 
 
 def same_answer(gold: Answer, given: Answer, rules: Rules) -> bool:
@@ -59,8 +61,10 @@ def same_answer(gold: Answer, given: Answer, rules: Rules) -> bool:
         return True
     if _choices(gold.text) and _choices(gold.text) == _choices(given.text):
         return True
+    if same_polarity(gold.plain, given.plain):
+        return True
     if not gold.readings or not given.readings:
-        return gold.plain.casefold() == given.plain.casefold() and bool(gold.plain)
+        return same_words(gold.plain, given.plain)
     measures = [
         (one, other)
         for one, other in ((gold.readings[0], given.measured), (gold.measured, given.readings[0]))
@@ -70,8 +74,8 @@ def same_answer(gold: Answer, given: Answer, rules: Rules) -> bool:
         return True
     for one in gold.readings:
         for other in given.readings:
-            node = _with_parameters_of(one, other)
-            if same(one.node, node, replace(rules, integers=one.integers)):
+            within = replace(rules, integers=one.integers)
+            if any(same(one.node, node, within) for node in renamed(one, other)):
                 return True
     return False
 
@@ -88,41 +92,20 @@ def _measures(reading: Reading) -> bool:
     return isinstance(reading.node, Quantity) and not reading.node.unit.noun
 
 
-def _with_parameters_of(gold: Reading, given: Reading) -> Node:
-    """The given answer with the whole-number letter of the reference: `k pi` and `n pi` are the same solutions."""
-    own, theirs = _free(gold.node), _free(given.node)
-    first, second = own - theirs, theirs - own
-    if len(first) != 1 or len(second) != 1:
-        return given.node
-    said = bool(first & gold.integers or second & given.integers) or _family(gold.node, first | second)
-    periodic = (first | second) <= _PARAMETERS and all(Sym("pi") in walk(one.node) for one in (gold, given))
-    if not said and not periodic:
-        return given.node
-    return replaced(given.node, next(iter(second)), Sym(next(iter(first))))
-
-
-def _family(gold: Node, letters: frozenset[str]) -> bool:
-    """Whether the reference gives all values of a letter by a formula in another, such as `n = 3k + 1`."""
-    found = named(gold)
-    return found is not None and isinstance(found[0], Sym) and letters <= _DUMMIES
-
-
-def _free(node: Node) -> frozenset[str]:
-    if isinstance(node, Builder):
-        return symbols(node.condition) - symbols(node.variable)
-    found = named(node)
-    return symbols(node if found is None else found[1])
-
-
 def same(gold: Node, given: Node, rules: Rules) -> bool:
     """Whether two nodes mean the same."""
     if gold == given:
         return True
-    gold, given = _bare(gold), _bare(given)
+    gold, given = solved(_bare(gold)), solved(_bare(given))
     if isinstance(gold, Quantified) or isinstance(given, Quantified):
         return _same_quantified(gold, given, rules)
+    if is_congruence(gold) or is_congruence(given):
+        residues = same_residues(gold, given, rules)
+        if residues is not None:
+            return residues
     if surely_region(gold) or surely_region(given):
         return _same_set(gold, given, rules)
+    gold, given = as_tuples(gold, given)
     if has_matrix(gold) or has_matrix(given):
         return _same_matrix(gold, given, rules)
     if isinstance(gold, Relation) or isinstance(given, Relation):
@@ -258,7 +241,7 @@ def _same_relation(gold: Node, given: Node, rules: Rules) -> bool:
             return same_congruence(gold, given, rules)
         return same_equation(gold, given, rules)
     if isinstance(gold, Relation):
-        if first is not None and not isinstance(first[0], Add):
+        if first is not None and names_value(*first):
             return same(first[1], in_argument_of(first[0], first[1], given), rules)
         # A reference `x + y = 5` is an equation: 5 alone is not what it asks for.
         return solves_for_some(gold, given, rules)

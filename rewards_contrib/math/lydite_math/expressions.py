@@ -35,7 +35,7 @@ _SET_OPS: Final = {"cup": "cup", "cap": "cap", "setminus": "minus", "cup_or_U": 
 _TIMES: Final = ("cdot", "times")
 _FACTORS: Final = frozenset({
     "frac", "sqrt", "binom", "infty", "mathbb", "overline", "begin", "sum", "prod", "emptyset", "angle",
-    "triangle", "circ", "square",
+    "triangle", "circ", "square", "unitvector",
 })  # fmt: skip
 
 
@@ -204,7 +204,20 @@ def _after_degrees(stream: Stream, base: Node) -> Node:
     if stream.at("sym", "C", "F"):
         name = "celsius" if stream.take().text == "C" else "fahrenheit"
         return Quantity(base, Unit(Fraction(1), ((name, 1),)))
-    return Degrees(base)
+    return Degrees(_with_minutes(stream, base))
+
+
+def _with_minutes(stream: Stream, degrees: Node) -> Node:
+    """The degrees with the minutes and seconds of arc that follow added."""
+    for part in (60, 3600):
+        marks = [stream.peek(ahead)[:2] == ("op", "'") for ahead in (1, 2)]
+        if not stream.at("num") or not marks[0] or marks[1] != (part == 3600):
+            continue
+        number = atom(stream)
+        for _ in range(1 + marks[1]):
+            stream.take()
+        degrees = Add((degrees, Mul((number,), (Num(Fraction(part)),))))
+    return degrees
 
 
 def _postfix(stream: Stream, node: Node) -> Node:

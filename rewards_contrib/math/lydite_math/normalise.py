@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 from lydite_math.characters import cleaned
+from lydite_math.marks import marked, unit_vectors
 
 # A backslash sequence that some JSON reader took for an escape: \frac became a form feed and "rac".
 _ESCAPES: Final = {
@@ -85,7 +86,7 @@ _DELIMITERS: Final = re.compile(r"(?<!\\)(?:\$\$?|\\[()\[\]])")
 def normalised(text: str) -> str:
     """The text in the spelling that the tokens are read from; its meaning is unchanged."""
     if _MARKUP.search(text) is None:
-        return _trimmed(text)
+        return _trimmed(marked(text))
     for character, tails in _ESCAPES.items():
         if character in text:
             for tail in tails:
@@ -107,8 +108,8 @@ def normalised(text: str) -> str:
     text = _separated(text)
     text = _SIZES.sub("", text)
     text = _NEGATIVE.sub("", _THIN.sub(" ", text))
-    text = _STYLES.sub(" ", text)
-    return _trimmed(_COMMAND.sub(_synonym, text))
+    text = _STYLES.sub(" ", unit_vectors(text))
+    return _trimmed(marked(_COMMAND.sub(_synonym, text)))
 
 
 def _separated(text: str) -> str:

@@ -21,6 +21,8 @@ def is_marked(node: Node) -> bool:
 
 def same_quantity(gold: Node, given: Node, rules: Rules) -> bool:
     """Whether two numbers are the same, at least one of them with a mark."""
+    if _other_nouns(gold, given):
+        return False
     gold, given = _counted(gold), _counted(given)
     if isinstance(gold, Percent) or isinstance(given, Percent):
         return _same_percent(gold, given, rules)
@@ -31,6 +33,17 @@ def same_quantity(gold: Node, given: Node, rules: Rules) -> bool:
     if isinstance(gold, Quantity):
         return not rules.units_needed and same_formula(gold.value, given, rules)
     return same_formula(gold, given.value if isinstance(given, Quantity) else given, rules)
+
+
+def _other_nouns(gold: Node, given: Node) -> bool:
+    """Whether two different things were counted: `10 apples`, `10 oranges`; `10 ways` are `10 different ways`."""
+    first, second = _said(gold), _said(given)
+    return bool(first and second) and not first & second
+
+
+def _said(node: Node) -> set[str]:
+    words = node.unit.noun.split() if isinstance(node, Quantity) else []
+    return {one.removesuffix("s") for one in words} - _MULTIPLIERS.keys()
 
 
 def _counted(node: Node) -> Node:

@@ -8,13 +8,16 @@ from typing import Final
 
 from lydite_math.characters import cleaned
 from lydite_math.limits import DEEPEST, LONGEST_ANSWER, TooLargeError
+from lydite_math.marks import time_of_day
 from lydite_math.normalise import normalised, plain
+from lydite_math.numerals import numeral
 from lydite_math.statements import answer
+from lydite_math.titles import labelled, titled
 from lydite_math.tokens import UnreadableError, tokens
 from lydite_math.tree import Group, Node, Num, Words
 
 _GROUPED: Final = re.compile(r"[0-9],[0-9]{3}(?![0-9])")
-_DECIMAL_COMMA: Final = re.compile(r"(?<![0-9,])[0-9]+,(?![0-9]{3}(?![0-9]))[0-9]+(?![0-9,])")
+_DECIMAL_COMMA: Final = re.compile(r"(?<![0-9,])(?:0,[0-9]+|[0-9]+,(?![0-9]{3}(?![0-9]))[0-9]{2,})(?![0-9,])")
 _CHOICE: Final = re.compile(r"(?:\\text\s*\{\s*)?\(?([A-J])(?:\)|\.(?![0-9]))\s*\}?\s*([^\s).,;].*)", re.DOTALL)
 _NOTHING: Final = re.compile(
     r"(?:\\text\s*\{\s*)?(?:there (?:is|are) )?no (?:real |such )?(?:solutions?|roots?)(?: exists?)?\s*\}?",
@@ -28,7 +31,13 @@ _WHOLE: Final = re.compile(
     r"(?<![A-Za-z])([a-z])[\s$}]{0,4}(?:\\text\s?\{)?\s{0,2}(?:is|are)\s(?:an?\s|any\s|some\s)?(?:\w+\s)?integer"
     r"|integers?[\s$}]{1,4}([a-z])(?![A-Za-z])"
 )
-_MEASURE: Final = re.compile(r"([0-9.,]+)\s?([mgshLlNJWVAK])")
+_MEASURE: Final = re.compile(
+    r"((?:[0-9.,{}()/+*^-]|\s(?![mgshLlNJWVAK])|\\(?:frac|sqrt|pi)(?![A-Za-z]))+)\s?([mgshLlNJWVAK])(\^\{?[23]\}?)?"
+)
+_EVENT: Final = re.compile(
+    r"(?:\\Pr|Pr?|\\mathbb\s?\{P\})\s?\([^()]{0,80}(?:[<>=|]|\\(?:le|ge|ne|cap|cup|mid|in)(?![A-Za-z]))[^()]{0,80}\)\s?="
+)
+"""The probability of something that happens, named: no polynomial."""
 _BRACKETS: Final = frozenset("([{")
 _LETTERS: Final = re.compile(r"[A-Za-z]+")
 _PAIRS: Final = {"(": ")", "{": "}", "[": "]"}
@@ -72,6 +81,9 @@ def read(text: str) -> Answer | None:
     if len(ascii_text) > LONGEST_ANSWER:
         raise TooLargeError
     spelt = normalised(ascii_text)
+    time = time_of_day(spelt)
+    if time is not None:
+        return Answer(ascii_text, time, (Reading(Words(time)),))
     _check_depth(spelt)
     whole = frozenset(letter for found in _WHOLE.findall(ascii_text) for letter in found if letter)
     readings = tuple(Reading(one.node, one.integers | whole) for one in _readings(spelt))
@@ -79,6 +91,10 @@ def read(text: str) -> Answer | None:
 
 
 def _readings(spelt: str) -> list[Reading]:
+    spelt = labelled(spelt)
+    said = numeral(spelt)
+    if said is not None:
+        return _plain_readings(said)
     choice = _CHOICE.fullmatch(spelt)
     if choice is not None:
         return [*_plain_readings(choice[1]), *_plain_readings(choice[2])]
@@ -102,6 +118,8 @@ def _plain_readings(spelt: str) -> list[Reading]:
     letters = _LETTERS.fullmatch(spelt)
     if letters is not None and len(spelt) >= 3:
         return []  # a word; as letters of algebra, "listen" would equal "silent"
+    if _EVENT.match(spelt):
+        spelt = titled(spelt, lambda _: False) or spelt
     modes = ["separate"]
     if _GROUPED.search(spelt):
         modes.insert(0 if "(" not in spelt and "{" not in spelt and "[" not in spelt else 1, "thousands")
@@ -118,15 +136,26 @@ def _plain_readings(spelt: str) -> list[Reading]:
             found.append(Reading(node, integers))
     if not found:
         calculated = _CALCULATED.fullmatch(spelt)
-        return _plain_readings(calculated[1]) if calculated is not None else []
+        if calculated is not None:
+            return _plain_readings(calculated[1])
+        named = titled(spelt, _is_formula) if "=" in spelt else None
+        return [] if named is None or named == spelt else _plain_readings(named)
     return found
+
+
+def _is_formula(text: str) -> bool:
+    try:
+        answer(tokens(text))
+    except UnreadableError:
+        return False
+    return True
 
 
 def _measured(spelt: str) -> Reading | None:
     found = _MEASURE.fullmatch(spelt)
     if found is None:
         return None
-    readings = _readings(f"{found[1]} \\text{{{found[2]}}}")
+    readings = _readings(f"{found[1]} \\text{{{found[2]}}}{found[3] or ''}")
     return readings[0] if readings else None
 
 

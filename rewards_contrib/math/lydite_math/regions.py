@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final
 
-from lydite_math.tree import MINUS_ONE, Builder, Group, Logic, Mul, Node, Relation, SetOp, Sym, symbols
+from lydite_math.tree import MINUS_ONE, Builder, Group, Logic, Mul, Node, Num, Relation, SetOp, Sym, symbols
 
-REALS: Final = Sym("set R")
-_FLIPPED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
+_REALS: Final = {
+    "set R": "", "set R+": "> 0", "set R>0": "> 0", "set R-": "< 0", "set R<0": "< 0", "set R*": "!= 0",
+    "set R>=0": ">= 0", "set R+0": ">= 0", "set R0+": ">= 0", "set R<=0": "<= 0", "set R!=0": "!= 0",
+}  # fmt: skip
+"""Names of sets of real numbers, and how their elements compare to zero."""
+FLIPPED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "!=": "!="}
 _WHOLE: Final = {
     "set Z": None, "set N": 0, "set N0": 0, "set N*": 1, "set N+": 1, "set Z+": 1, "set Z*": None,
 }  # fmt: skip
-_ORDERS: Final = frozenset(_FLIPPED)
+_ORDERS: Final = frozenset(FLIPPED)
 _INFINITE: Final = Sym("oo")
 
 
@@ -41,15 +46,16 @@ class Region:
 
 def surely_region(node: Node) -> bool:
     """Whether the node can only be a set of reals, where a pair in brackets may also be a point."""
-    if isinstance(node, SetOp | Builder | Logic) or node == REALS:
+    if isinstance(node, SetOp | Builder | Logic) or (isinstance(node, Sym) and node.name in _REALS):
         return True
     return isinstance(node, Relation) and (node.ops == ("in",) or any(op in _ORDERS - {"="} for op in node.ops))
 
 
 def region(node: Node) -> Region | None:
     """The set that the node describes, or None when it is not of a kind that is understood."""
-    if node == REALS:
-        return _interval(_minus(_INFINITE), _INFINITE, "(", ")")
+    if isinstance(node, Sym) and node.name in _REALS:
+        op = _REALS[node.name].partition(" ")[0]
+        return _side(op, Num(Fraction(0))) if op else _interval(_minus(_INFINITE), _INFINITE, "(", ")")
     if isinstance(node, Group):
         return _group(node)
     if isinstance(node, SetOp):
@@ -162,7 +168,7 @@ def _relation(node: Relation) -> Region | None:
         if left == centre:
             here = _side(op, right)
         elif right == centre:
-            here = _side(_FLIPPED[op], left)
+            here = _side(FLIPPED[op], left)
         else:
             return None
         result = here if result is None else _combined("cap", result, here)

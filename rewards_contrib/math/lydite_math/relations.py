@@ -9,6 +9,7 @@ from itertools import permutations
 from typing import Final
 
 from lydite_math.formulas import is_zero, proportional, proportional_by_monomial, same_formula
+from lydite_math.names import FUNCTIONS
 from lydite_math.rules import Rules
 from lydite_math.tree import (
     MINUS_ONE,
@@ -19,6 +20,7 @@ from lydite_math.tree import (
     Mul,
     Node,
     Num,
+    Pow,
     Ratio,
     Relation,
     SetOp,
@@ -31,6 +33,8 @@ _CONSTANTS: Final = frozenset(("a", "b", "c", "d", "k", "m", "A", "B", "C", "K",
 _MOST_CONSTANTS: Final = 3
 _SEQUENCE: Final = re.compile(r"[A-Za-z]_[a-z]")
 _CURVES: Final = (Sym("y"), Sym("z"))
+_ARGUMENTS: Final = frozenset(("x", "t", "n", "z", "k", "s", "u", "r", "m", "y", "theta"))
+_COORDINATES: Final = frozenset("xyz")
 _EQUAL: Final = frozenset({"=", "~"})
 _TURNED: Final = {">": "<", ">=": "<="}
 
@@ -47,7 +51,7 @@ def named(node: Node) -> tuple[Node | None, Node] | None:
         parts = parts[: max(node.ops.index("~") + 1, 1)]
         if len(parts) == 1 and is_name(parts[0]):
             parts = [node.parts[0], node.parts[1]]
-    if is_name(parts[0]) and len(parts) > 1:
+    if len(parts) > 1 and (is_name(parts[0]) or _is_quotient(parts[0], parts[-1])):
         own = symbols(parts[0]) if isinstance(parts[0], Sym) else frozenset()
         return None if own & symbols(parts[-1]) else (parts[0], parts[-1])
     if len(parts) == 2 and isinstance(parts[1], Sym) and symbols(parts[1]) and not symbols(parts[0]):
@@ -56,11 +60,20 @@ def named(node: Node) -> tuple[Node | None, Node] | None:
     return (None, parts[-1]) if calculates else None
 
 
+def _is_quotient(name: Node, value: Node) -> bool:
+    """Whether `m/n` is asked for, when what it equals is a number."""
+    if not isinstance(name, Mul) or not name.below or symbols(value):
+        return False
+    return all(isinstance(one, Sym) and symbols(one) for one in (*name.above, *name.below))
+
+
 def is_name(node: Node) -> bool:
     """Whether this only names a value: a letter, `f(x)`, `(p, q)`, `|AB|`, a product or sum of letters."""
     if isinstance(node, Sym):
         return bool(symbols(node)) or node.name in ("e", "i")
     if isinstance(node, Call):
+        if node.name[0] in "fghFGH" and node.name not in FUNCTIONS:
+            return True
         return node.name not in ("factorial", "binom", "mod", "pmod", "log", "floor", "ceil") and bool(symbols(node))
     if isinstance(node, Group | Ratio):
         return all(map(is_name, node.items if isinstance(node, Group) else node.parts))
@@ -69,8 +82,28 @@ def is_name(node: Node) -> bool:
     if isinstance(node, SetOp):
         return is_name(node.left) and is_name(node.right)
     if isinstance(node, Mul):
-        return not node.below and all(map(is_name, node.above))
+        return _is_derivative(node) or (not node.below and all(map(is_name, node.above)))
     return isinstance(node, Add) and all(map(is_name, node.terms))
+
+
+def _is_derivative(node: Mul) -> bool:
+    """`dy/dx`, `d^2y/dx^2`."""
+    tops = [_first_letter(one) for one in (*node.above, *node.below)]
+    return len(tops) == 2 and len(node.below) == 1 and tops == ["d", "d"]
+
+
+def _first_letter(node: Node) -> str:
+    """The letter that a product of letters begins with, itself perhaps in a power."""
+    first = node.above[0] if isinstance(node, Mul) and len(node.above) > 1 and not node.below else None
+    base = first.base if isinstance(first, Pow) else first
+    return base.name if isinstance(base, Sym) else ""
+
+
+def names_value(name: Node | None, value: Node) -> bool:
+    """Whether a sum or quotient of letters asks for its value: `m + n = 17`, while `x + y = 5` is an equation."""
+    if not isinstance(name, Add):
+        return True
+    return not symbols(value) and not symbols(name) & _COORDINATES
 
 
 def definition(name: Node) -> tuple[str, tuple[str, ...]] | None:
@@ -83,6 +116,8 @@ def definition(name: Node) -> tuple[str, tuple[str, ...]] | None:
         function, argument = name.above
         assert isinstance(function, Sym)
         assert isinstance(argument, Sym)
+        if argument.name not in _ARGUMENTS or (function.name in _COORDINATES and argument.name in _COORDINATES - {"x"}):
+            return None  # a product of two letters, or the length of a segment
         return function.name, (argument.name,)
     return None
 

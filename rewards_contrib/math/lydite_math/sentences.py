@@ -8,7 +8,9 @@ from typing import Final
 
 _PAIRS: Final = (("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))
 _STOP: Final = re.compile(r"\n|[.!?](?=\s|$)|[\u3002\u0964\u061f\uff01]|<\||\$\$|\\\[|\\\(|(?<!\\)\$")
-_LINKS: Final = re.compile(r"(?:\s(?:is|are|equals|be|at|by)|:)\s|\s(?:get|gives|obtain|have|got)\s(?=[^.]{0,200}$)")
+_LINKS: Final = re.compile(
+    r"(?:\s(?:is|are|equals|be|at|by)|:)(?=\s)|\s(?:get|gives|obtain|have|got)\s(?=[^.]{0,200}$)"
+)
 _NUMBER: Final = re.compile(
     r"(?<![A-Za-z0-9_.])-?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:[.,][0-9]+)?(?:/[0-9]+)?(?![0-9])\s?%?"
 )

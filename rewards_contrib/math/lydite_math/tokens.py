@@ -190,8 +190,10 @@ def _content(content: str, spaced: bool) -> Token | list[Token] | None:
     if joined is not None:
         parts = [_content(joined[1], spaced), Token("conn", joined[2].casefold(), True), _content(joined[3], True)]
         return [one for part in parts if part is not None for one in (part if isinstance(part, list) else [part])]
-    if _FIGURES.fullmatch(content) or _LETTER_LIST.fullmatch(content):
+    if _FIGURES.fullmatch(content):
         return tokens(content)
+    if _LETTER_LIST.fullmatch(content):  # a text keeps its order
+        return [Token("open", "(", spaced), *tokens(content), Token("close", ")", False)]
     unit = read_unit(content)
     # Letters in upright type are symbols, and may be units once a number stands before them.
     if len(content) == 1 and content.isalpha():
