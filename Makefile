@@ -1,5 +1,5 @@
 # make demo                       a real model learns to add, on any machine, in a few minutes
-# make demo TASK=reasoning-gym    the same on a reasoning-gym data set
+# make demo TASK=reasoning-gym    the same on a reasoning-gym data set; also legal, medical
 # make test                       all tests
 # make lint | types | layers      ruff, mypy, import-linter
 # make peers-v1                   another trainer's newest version, for one more test of the adapters (half a gigabyte)

@@ -107,4 +107,7 @@ def test_a_run_s_folder_holds_the_files_that_the_readme_lists(with_model: Any) -
     table = (ROOT / "README.md").read_text().partition("| file | holds |")[2].partition("\n\n")[0]
     cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     listed = {name.rstrip("/") for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
-    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == listed - {"skipped.jsonl", "judges.json"}
+    assert {path.name for path in folder.iterdir() if not path.name.startswith(".")} == listed - {
+        "skipped.jsonl",
+        "judges.json",
+    }
