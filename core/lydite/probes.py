@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from lydite.attacks import AnswerForm, Attack, attacks_on, form_of_format
 from lydite.config import ProbesConfig
@@ -19,6 +19,8 @@ from lydite.types import Component, Generated, Prompt, Rollout, ScoredCompletion
 
 CANARIES: Final = ("empty", "master-key-colon", "master-key-thought-process", "judge-injection-")
 """Attacks, or the beginnings of their names, that a judge is shown at every step."""
+Purpose: TypeAlias = Literal["answer", "form", "canary"]
+"""Rewards that pay for an answer see every attack, those that pay for a form only texts without content."""
 _SHOWN: Final = 300  # characters of a text in the log
 
 
@@ -56,36 +58,36 @@ class Probes:
 
     def round(self, prompts: Sequence[Prompt], step: int) -> ProbeRound:
         """The probes of this step: canaries for judges, and the matrix where it is due."""
+        asked: list[tuple[Purpose, tuple[str, ...], Sequence[Prompt]]] = []
+        if self._config.canaries:
+            asked.append(("canary", self._stack.judged_names, prompts[:1]))
+        if self.due(step):
+            chosen = prompts[: self._config.prompts]
+            asked.append(("answer", self._stack.names_that_pay_for("answer"), chosen))
+            asked.append(("form", self._stack.names_that_pay_for("form"), chosen))
         records: list[Mapping[str, Any]] = []
         metrics: dict[str, float] = {}
-        judged = self._stack.judged_names
-        if self._config.canaries and judged:
-            found = self._tried(prompts[:1], step, judged, canaries=True)
+        for purpose, names, attacked in asked:
+            found = [one for prompt in attacked if names for one in self._tried(prompt, step, names, purpose)]
+            metrics.update(_shares(found, names, "canaries" if purpose == "canary" else "probes"))
             records += found
-            metrics.update(_shares(found, judged, "canaries"))
-        answering = self._stack.answer_names
-        if self.due(step) and answering:
-            found = self._tried(prompts[: self._config.prompts], step, answering, canaries=False)
-            records += found
-            metrics.update(_shares(found, answering, "probes"))
-            if found:
-                metrics["probes/paid"] = sum(bool(one["paid"]) for one in found) / len(found)
+        attacks = [one for one in records if one["kind"] == "attack"]
+        if attacks:
+            metrics["probes/paid"] = sum(bool(one["paid"]) for one in attacks) / len(attacks)
         return ProbeRound(tuple(records), metrics)
 
-    def _tried(
-        self, prompts: Sequence[Prompt], step: int, names: Sequence[str], *, canaries: bool
-    ) -> list[Mapping[str, Any]]:
-        records: list[Mapping[str, Any]] = []
-        for prompt in prompts:
-            attacks = [one for one in self._attacks(prompt) if not canaries or one.name.startswith(CANARIES)]
-            gold = _gold_of(prompt)
-            texts = [one.text for one in attacks] + ([self._form.completion(gold)] if gold is not None else [])
-            rollout = Rollout(prompt, tuple(self._generated(text) for text in texts))
-            scored = self._stack.try_out([rollout], step, names)[0].completions
-            ceiling = scored[-1].reward if gold is not None else None
-            for attack, one in zip(attacks, scored, strict=False):
-                records.append(_record(step, prompt, attack, one, names, ceiling, "canary" if canaries else "attack"))
-        return records
+    def _tried(self, prompt: Prompt, step: int, names: Sequence[str], purpose: Purpose) -> list[Mapping[str, Any]]:
+        attacks = [one for one in self._attacks(prompt) if _is_for(one, purpose)]
+        gold = _gold_of(prompt)
+        texts = [one.text for one in attacks] + ([self._form.completion(gold)] if gold is not None else [])
+        rollout = Rollout(prompt, tuple(self._generated(text) for text in texts))
+        scored = self._stack.try_out([rollout], step, names)[0].completions
+        ceiling = scored[-1].reward if gold is not None else None
+        kind = "canary" if purpose == "canary" else "attack"
+        return [
+            _record(step, prompt, attack, one, names, ceiling, kind)
+            for attack, one in zip(attacks, scored, strict=False)
+        ]
 
     def _attacks(self, prompt: Prompt) -> tuple[Attack, ...]:
         asked = prompt.sample.prompt
@@ -94,6 +96,12 @@ class Probes:
 
     def _generated(self, text: str) -> Generated:
         return Generated(tuple(self._encode(text)), text, text, "stop")
+
+
+def _is_for(attack: Attack, purpose: Purpose) -> bool:
+    if purpose == "canary":
+        return attack.name.startswith(CANARIES)
+    return purpose == "answer" or attack.form
 
 
 def _gold_of(prompt: Prompt) -> str | None:

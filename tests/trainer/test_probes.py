@@ -91,10 +91,16 @@ def test_a_reward_that_compares_pays_no_attack_and_one_that_searches_pays_severa
     assert all(one["gold_total"] == 2.0 for one in found.records)
 
 
-def test_forms_and_penalties_are_left_alone(make: Make) -> None:
+def test_a_form_is_shown_only_texts_without_content_and_a_penalty_none(make: Make) -> None:
     probes, stack = make({"right": {"use": "right"}, "short": {"use": "short"}, "low": {"use": "penalty"}})
-    assert stack.answer_names == ("right",)
-    assert "probes/short/passed" not in probes.round([PROMPT], 20).metrics
+    assert stack.names_that_pay_for("answer") == ("right",)
+    assert stack.names_that_pay_for("form") == ("short",)
+    found = probes.round([PROMPT], 20)
+    shown = {one["attack"] for one in found.records if one["about"] == ["short"]}
+    assert {"empty", "tags-only"} <= shown
+    assert "enumeration" not in shown
+    assert found.metrics["probes/short/passed"] > 0.5  # an empty text is short, and this reward asks for no more
+    assert "probes/low/passed" not in found.metrics
 
 
 @pytest.mark.parametrize(("step", "due"), [(1, False), (19, False), (20, True), (40, True), (99, False), (100, True)])
@@ -124,7 +130,7 @@ def test_judges_see_canaries_at_every_step_and_no_matrix(make: Make) -> None:
     judged["judge_options"] = {"base_url": "http://127.0.0.1:9/v1", "model": "none", "retries": 0}
     probes, stack = make({"kind": judged})
     assert stack.judged_names == ("kind",)
-    assert stack.answer_names == ()
+    assert stack.names_that_pay_for("answer") == stack.names_that_pay_for("form") == ()
     found = probes.round([PROMPT], 3)
     assert {one["kind"] for one in found.records} == {"canary"}
     assert "empty" in {one["attack"] for one in found.records}

@@ -69,10 +69,10 @@ class Binding:
         return tuple(dict.fromkeys(own))
 
     @property
-    def pays_for(self) -> PaysFor:
-        """Whether it pays for what is said or for how it is written. A penalty pays for nothing: its form."""
+    def pays_for(self) -> PaysFor | None:
+        """Whether it pays for what is said or for how it is written; None for a penalty, which pays for nothing."""
         spec = spec_of(self.offer.thing)
-        return "form" if spec.range is not None and spec.range[1] <= 0 else spec.pays_for
+        return None if spec.range is not None and spec.range[1] <= 0 else spec.pays_for
 
     @property
     def version(self) -> str:

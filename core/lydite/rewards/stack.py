@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from lydite.contracts import Format
+from lydite.contracts import Format, PaysFor
 from lydite.errors import CheckpointError, RewardError
 from lydite.rewards.binding import Binding
 from lydite.rewards.cache import VerdictCache
@@ -72,13 +72,12 @@ class RewardStack:
         """Names of the components, in the order of the configuration; `length` comes last."""
         return tuple(self._rules)
 
-    @property
-    def answer_names(self) -> tuple[str, ...]:
-        """The rewards that pay for what one completion says, without asking a judge."""
+    def names_that_pay_for(self, what: PaysFor) -> tuple[str, ...]:
+        """The rewards that pay one completion for its answer, or for its form, without asking a judge."""
         return tuple(
             one.name
             for one in self._bindings()
-            if one.kind != "group" and one.judge is None and one.pays_for == "answer" and self._pays(one.name)
+            if one.kind != "group" and one.judge is None and one.pays_for == what and self._pays(one.name)
         )
 
     @property
