@@ -128,6 +128,23 @@ def test_every_distribution_has_a_wheel_with_its_types_license_and_page(wheels: 
 
 
 @pytest.mark.slow
+def test_worked_cases_calibration_rubrics_and_word_lists_travel_with_the_code(wheels: list[Path]) -> None:
+    kinds: set[str] = set()
+    for project in wheels_module.projects()[1:]:
+        (wheel,) = [one for one in wheels if one.name.startswith(f"{project_name(project)}-")]
+        for package in [path.parent for path in project.glob("*/__init__.py") if path.parent.name != "tests"]:
+            files = [path.relative_to(project) for path in package.rglob("*") if path.is_file()]
+            data = {path.as_posix() for path in files if path.suffix not in (".py", ".pyc")}
+            assert data <= set(names(wheel)), wheel.name
+            kinds |= {path.parts[1] for path in files if len(path.parts) > 2}
+    assert {"cases", "calibration", "rubrics"} <= kinds
+
+
+def project_name(project: Path) -> str:
+    return str(tomllib.loads((project / "pyproject.toml").read_text())["project"]["name"]).replace("-", "_")
+
+
+@pytest.mark.slow
 def test_every_plugin_is_found_by_its_entry_point_and_needs_lydite(wheels: list[Path]) -> None:
     for wheel in wheels:
         headers = metadata(wheel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -28,3 +29,30 @@ def verifiers_exact(completion: Any, answer: Any) -> float:
 
 def verifiers_group(completions: list[Any], answers: list[Any]) -> list[float]:
     return [same(text_of(one), gold) for one, gold in zip(completions, answers, strict=True)]
+
+
+class TaggedAnswer:
+    """A task as verifiers v1 has them, as far as the adapter looks at one: it compares the last `<answer>`."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    @classmethod
+    def data_type(cls) -> type[_Row]:
+        return _Row
+
+    async def score(self, trace: Any) -> None:
+        if isinstance(self.data.answer, str) and self.data.answer.strip():
+            trace.reward = same(tagged(trace.nodes[-1].message["content"]), self.data.answer)
+            trace.rewards = {"right": SimpleNamespace(score=trace.reward)}
+
+
+class _Row(SimpleNamespace):
+    model_fields = ("id", "prompt", "answer")
+
+
+def tagged(text: str) -> str:
+    """What stands in the last `<answer>` behind the thoughts, or nothing."""
+    said, end, _ = text.rpartition("</think>")[2].rpartition("</answer>")
+    _, start, inside = said.rpartition("<answer>")
+    return inside if start and end else ""

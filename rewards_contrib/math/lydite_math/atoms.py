@@ -14,6 +14,7 @@ from lydite_math.tree import Call, Group, Mul, Node, Num, Pow, Sym
 from lydite_math.vectors import UNIT
 
 HALF: Final = Mul((Num(Fraction(1)),), (Num(Fraction(2)),))
+_DENIED: Final = frozenset({"not", "never", "isn't", "wrong"})
 _UNKNOWN_FUNCTIONS: Final = frozenset("fghFGH")
 
 
@@ -49,7 +50,8 @@ def _atom(stream: Stream, token: Token) -> Node:
         return absolute(stream)
     if token.kind == "cmd":
         return _command(stream, token.text)
-    if token.kind == "words" and (stream.at("rel", "=") or stream.at("end")):
+    denied = stream.at("rel", "=") and not _DENIED.isdisjoint(token.text.casefold().split())
+    if token.kind == "words" and not denied and (stream.at("rel", "=") or stream.at("end")):
         return Sym(token.text.casefold())
     raise UnreadableError
 

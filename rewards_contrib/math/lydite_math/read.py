@@ -116,7 +116,7 @@ def _plain_readings(spelt: str) -> list[Reading]:
     if _NOTHING.fullmatch(spelt):
         return [Reading(Group((), "{", "}"))]
     letters = _LETTERS.fullmatch(spelt)
-    if letters is not None and len(spelt) >= 3:
+    if letters is not None and len(spelt) >= 3 and spelt.casefold() != "infinity":
         return []  # a word; as letters of algebra, "listen" would equal "silent"
     if _EVENT.match(spelt):
         spelt = titled(spelt, lambda _: False) or spelt

@@ -12,7 +12,8 @@ _LONGEST: Final = 80
 _OPEN: Final = frozenset("([{")
 _CLOSE: Final = frozenset(")]}")
 _EQUALS: Final = re.compile(r"(?<![<>!:=\\])=(?![=<>])")
-_TITLE: Final = re.compile(r"(?:\\[A-Za-z]|[A-Za-z|])[^?!\n]*")
+_TITLE: Final = re.compile(r"(?:\\[A-Za-z]|[A-Za-z|])[^+*<>?!\n]*")
+_BRACKETED: Final = re.compile(r"\([^()?!]*\)|\[[^\[\]?!]*\]")
 _SENTENCE: Final = (STOP_WORDS - {"of", "the", "at"}) | {
     *("never", "wrong", "isn", "ldots", "cdots", "int", "lim", "sum", "given", "get", "gives", "so", "let", "find"),
     *("know", "since", "equation", "either", "or", "and"),
@@ -48,6 +49,7 @@ def titled(spelt: str, readable: Callable[[str], bool]) -> str | None:
 
 def _names(title: str) -> bool:
     """Whether this may be a name, and is no part of a sentence."""
+    title = _BRACKETED.sub("", title)
     words = re.findall("[A-Za-z]{2,}", title)
     return (
         _TITLE.fullmatch(title) is not None and len(words) <= _MOST_WORDS and not _SENTENCE & {*map(str.lower, words)}

@@ -1,0 +1,5 @@
+from types import SimpleNamespace
+
+
+class AgentConfig(SimpleNamespace):
+    """How an agent is set up."""

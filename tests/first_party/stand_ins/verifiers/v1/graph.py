@@ -1,0 +1,5 @@
+from types import SimpleNamespace
+
+
+class MessageNode(SimpleNamespace):
+    """A message and the one before it."""
