@@ -13,6 +13,7 @@ from lydite_math.compare import same_answer
 from lydite_math.extract import Extracted, Mode, find_answer, reference_text, visible
 from lydite_math.limits import MOST_BITS, TooLargeError
 from lydite_math.read import Answer, read
+from lydite_math.restated import restates
 from lydite_math.rules import Rules
 from lydite_math.tree import Group
 
@@ -26,6 +27,7 @@ _MOST_REFERENCES: Final = 16
 def equivalent(
     completion: Completion,
     reference: Any,
+    prompt: Any = None,
     *,
     extract: Mode = "anchored",
     relative_tolerance: Tolerance = 0.0,
@@ -34,10 +36,12 @@ def equivalent(
     percent: Literal["either", "value"] = "either",
     units: Literal["optional", "required"] = "optional",
     order: Literal["free", "kept"] = "free",
+    restated: Literal["refused", "allowed"] = "refused",
 ) -> Verdict:
     """1 when the completion's one answer equals the reference as mathematics; else 0.
 
-    The reference is a number or a text, or a list of them of which any will do.
+    The reference is a number or a text, or a list of them of which any will do. A formula that stands in the prompt
+    as it is earns nothing, unless the reference is written like that.
     """
     golds = _references(reference)
     if golds is None:
@@ -58,7 +62,10 @@ def equivalent(
         units_needed=units == "required",
         ordered=order == "kept",
     )
-    return _verdict(golds, found, said, rules)
+    verdict = _verdict(golds, found, said, rules)
+    if verdict.passed and restated == "refused" and restates(found.text or said, prompt, reference):
+        return _failed("answer.restated", verdict.parsed)
+    return verdict
 
 
 def _verdict(golds: tuple[Answer, ...], found: Extracted, whole: str, rules: Rules) -> Verdict:
