@@ -283,6 +283,16 @@ class TrainConfig(Section):
     """Two-sided clipping: a ceiling on the ratio where the advantage is negative."""
     use_bias_correction_kl: bool = True
     """Multiplies the KL term by the probability ratio, so that its gradient is unbiased; false: the GRPO paper."""
+    vllm_importance_sampling_correction: bool = True
+    """Weighs tokens by how likely the trainer finds them against the engine that sampled them, whatever the engine."""
+    vllm_importance_sampling_mode: Literal["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = (
+        "token_truncate"
+    )
+    """Of each token or of the whole completion; a weight beyond the limits is cut to them, or made 0."""
+    vllm_importance_sampling_clip_max: float | None = Field(3.0, gt=0.0)
+    """Largest weight; None: no limit."""
+    vllm_importance_sampling_clip_min: float | None = Field(None, ge=0.0)
+    """Smallest weight; None: no limit."""
     mask_truncated_completions: bool = False
     """Leaves completions that ran into the limit out of the loss."""
     gradient_checkpointing: bool = False
@@ -332,12 +342,40 @@ class TrainConfig(Section):
 class EngineConfig(Section):
     """What samples completions."""
 
-    use: Literal["auto", "hf", "scripted"] = "auto"
-    """hf: transformers, everywhere. scripted: says what it is told, for tests."""
-    max_batch_size: int = Field(64, ge=1)
-    """Sequences that are decoded at once."""
+    use: Literal["auto", "vllm", "hf", "scripted"] = "auto"
+    """vllm: in this process, on the trainer's own weights. hf: transformers, everywhere. scripted: says what it is
+    told, for tests. auto: vllm on a CUDA device where it is installed, knows the model and fits; else hf."""
+    max_batch_size: int | None = Field(None, ge=1)
+    """Sequences that are decoded at once. None: 64 with hf; with vllm what the plan finds room for."""
+    memory_share: float = Field(0.9, gt=0.0, le=1.0)
+    """vllm: the share of the free device memory that the plan may give away."""
+    kv_cache_bytes: int | None = Field(None, ge=1)
+    """vllm: size of the KV cache. None: what the step's completions need, as far as memory allows."""
+    kv_cache_dtype: Literal["auto", "fp8"] = "auto"
+    """vllm: fp8 halves the KV cache, at a price in log-probabilities. auto: the model's own type."""
+    release_kv_cache: Literal["auto", "always", "never"] = "auto"
+    """vllm: gives the KV cache's memory to training between rollouts. auto: where both do not fit together."""
+    unpack_weights: Literal["auto", "always", "never"] = "auto"
+    """vllm, nf4: rolls out with a 16-bit copy of the 4-bit weights, dropped before training. auto: where it fits."""
+    head_dtype: Literal["auto", "float32"] = "auto"
+    """vllm: type of the logits. auto: the model's own type, as in training."""
+    cuda_graphs: bool = True
+    """vllm: replays recorded decode steps. Without, it starts sooner and decodes slower."""
+    compile: bool = False
+    """vllm: has torch.compile fuse the model as well, which takes about a minute at the start."""
     script: Texts = ()
     """scripted: what it answers, in turn."""
+
+
+class SentinelsConfig(Section):
+    """Checks that the run really learns and really samples from what it learned; each can stop it at step 1."""
+
+    enabled: bool = True
+    """`false` leaves them all out."""
+    canary_tokens: int = Field(8, ge=1)
+    """Length of the answer to a fixed prompt whose log-probabilities engine and trainer compare after each update."""
+    max_logp_gap: float = Field(0.5, gt=0.0)
+    """The run stops when engine and trainer are further apart on a token of that answer, in nats."""
 
 
 class RunConfig(Section):
@@ -364,6 +402,7 @@ class RunConfig(Section):
     probes: ProbesConfig = ProbesConfig()
     train: TrainConfig = TrainConfig()
     engine: EngineConfig = EngineConfig()
+    sentinels: SentinelsConfig = SentinelsConfig()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> RunConfig:

@@ -35,6 +35,10 @@ class ModelError(LyditeError, RuntimeError):
     """A model or tokenizer cannot be loaded or used as asked."""
 
 
+class EngineError(LyditeError, RuntimeError):
+    """An engine cannot start or failed while it sampled, or does not sample from what was learned."""
+
+
 class CheckpointError(LyditeError, RuntimeError):
     """A checkpoint cannot be written, read, or does not belong to this run."""
 

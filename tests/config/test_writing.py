@@ -103,7 +103,7 @@ def configs(draw: st.DrawFn) -> RunConfig:
         ),
     }
     data = sections(fields["data"].annotation)  # type: ignore[arg-type]
-    for name in ("model", "lora", "format", "stack", "engine", "probes"):
+    for name in ("model", "lora", "format", "stack", "engine", "probes", "sentinels"):
         given[name] = draw(sections(fields[name].annotation))  # type: ignore[arg-type]
     if given["engine"].use == "scripted" and not given["engine"].script:
         given["engine"] = given["engine"].model_copy(update={"script": ("yes",)})

@@ -19,6 +19,6 @@ def make_engine(config: RunConfig, policy: Policy) -> Engine:
         from lydite.rollout.scripted import ScriptedEngine
 
         return ScriptedEngine(config.engine.script, policy.tokenizer)
-    from lydite.rollout.hf import HfEngine
+    from lydite.rollout.hf import HF_BATCH_SIZE, HfEngine
 
-    return HfEngine(policy, max_batch_size=config.engine.max_batch_size)
+    return HfEngine(policy, max_batch_size=config.engine.max_batch_size or HF_BATCH_SIZE)

@@ -27,6 +27,17 @@ class Sampling:
     min_p: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CanaryAnswer:
+    """What an engine answers to a fixed prompt, greedily, and how sure it was."""
+
+    token_ids: tuple[int, ...]
+    logps: tuple[float, ...]
+    """Log-probabilities of the tokens, at temperature 1."""
+    cached_tokens: int
+    """Tokens of the prompt that were not computed but found in a prefix cache."""
+
+
 class Engine(Protocol):
     """Samples completions from the policy as it is now."""
 
@@ -37,7 +48,14 @@ class Engine(Protocol):
 
         The same prompts, sampling and seed give the same completions. What one completion draws depends on
         the seed, its prompt's sample id and its place in the group, not on what is decoded beside it.
+
+        Raises:
+            EngineError: when it fails; asked again, it may succeed.
         """
+        ...
+
+    def canary(self, prompt: Prompt, tokens: int) -> CanaryAnswer | None:
+        """The greedy answer of at most so many tokens; None from an engine that has no log-probabilities."""
         ...
 
     def take_adapter(self, policy: Policy) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from lydite.errors import ModelError
 from lydite.policy import Policy
 from lydite.policy.decode import Decoded, decode
 from lydite.policy.sampler import Draw, uniform_table
-from lydite.rollout.engine import Sampling
+from lydite.rollout.engine import CanaryAnswer, Sampling
 from lydite.types import Generated, Prompt, Rollout
+
+HF_BATCH_SIZE: Final = 64  # flat in time from 1 to 64 rows on a CPU, and small enough for the cache of any card
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,13 @@ class HfEngine:
             Rollout(prompt, tuple(self._generated(one) for one in group if one is not None))
             for prompt, group in zip(prompts, made, strict=True)
         ]
+
+    def canary(self, prompt: Prompt, tokens: int) -> CanaryAnswer | None:
+        """The greedy answer of at most so many tokens; nothing is cached between calls."""
+        greedy = Sampling(num_generations=1, max_completion_length=tokens, temperature=0.0)
+        answer = self.generate([prompt], greedy, seed=0)[0].completions[0]
+        assert answer.logps is not None
+        return CanaryAnswer(answer.token_ids, answer.logps, cached_tokens=0)
 
     def take_adapter(self, policy: Policy) -> None:
         """Samples from this policy from now on; its weights are used where they are."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lydite.errors import ConfigError
-from lydite.rollout.engine import Sampling
+from lydite.rollout.engine import CanaryAnswer, Sampling
 from lydite.types import Generated, Prompt, Rollout
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class ScriptedEngine:
             )
             for place, prompt in enumerate(prompts)
         ]
+
+    def canary(self, prompt: Prompt, tokens: int) -> CanaryAnswer | None:
+        """None: a script has no log-probabilities."""
+        return None
 
     def take_adapter(self, policy: Policy) -> None:
         """Learns nothing."""
