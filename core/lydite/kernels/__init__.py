@@ -1,0 +1,19 @@
+"""Kernels for weights in NF4: unpacked into memory, or multiplied while they are unpacked.
+
+Each has one function that takes the Triton kernel where `lydite.kernels.switch` says that it is on, and bitsandbytes
+and torch elsewhere; `lydite.kernels.reference` says in plain torch what they compute.
+"""
+
+from lydite.kernels.nf4 import Nf4Weight, nf4_weight_of
+from lydite.kernels.nf4_dequantise import dequantise_group_into, dequantise_into
+from lydite.kernels.nf4_linear import nf4_linear
+from lydite.kernels.switch import kernel_states
+
+__all__ = [
+    "Nf4Weight",
+    "dequantise_group_into",
+    "dequantise_into",
+    "kernel_states",
+    "nf4_linear",
+    "nf4_weight_of",
+]
