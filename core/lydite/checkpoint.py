@@ -26,6 +26,7 @@ from lydite.errors import CheckpointError
 _PREFIX: Final = "step-"
 _DRAFT: Final = ".draft-"
 _DIGESTS: Final = "digests.json"
+_UNREADABLE: Final = (OSError, ValueError, KeyError, RuntimeError, EOFError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,26 @@ def newest_checkpoint(folder: Path) -> Found:
     for path in _steps(folder):
         try:
             return Found(_read(path), tuple(damaged))
-        except (OSError, ValueError, KeyError, RuntimeError, EOFError) as error:
+        except _UNREADABLE as error:
             damaged.append(f"{path.name}: {error}")
     return Found(None, tuple(damaged))
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a folder is one of a run's checkpoints, whole or not."""
+    return (path / _DIGESTS).is_file()
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in a folder.
+
+    Raises:
+        CheckpointError: when it is damaged, or none.
+    """
+    try:
+        return _read(path)
+    except _UNREADABLE as error:
+        raise CheckpointError(f"the checkpoint {path} cannot be read: {error}; take another one of the run") from None
 
 
 def _read(path: Path) -> Checkpoint:

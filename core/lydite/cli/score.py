@@ -5,31 +5,41 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from lydite.cli.score_generate import Typed, score_generate
+from lydite.errors import ConfigError
+
 
 def score(
-    completions: Annotated[
-        Path,
+    source: Annotated[
+        Path | None,
         typer.Argument(
             metavar="COMPLETIONS",
-            help="A run folder, its completions.jsonl, other JSON lines, or TRL's parquet files.",
+            help="A run folder, its completions.jsonl, other JSON lines, or TRL's parquet files; with --generate a "
+            "run's configuration.",
             show_default=False,
         ),
-    ],
+    ] = None,
     stack: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            "--stack", metavar="STACK.toml", help="The rewards, as a run's configuration has them.", show_default=False
+            "--stack",
+            metavar="STACK.toml",
+            help="The rewards, as a run's configuration has them; with --generate otherwise the configuration's own.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one key of the stack. Can be repeated."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change one key of the stack or configuration. Can be repeated."
+        ),
     ] = None,
     plugin: Annotated[
         list[Path] | None,
@@ -40,8 +50,11 @@ def score(
         typer.Option("--format", metavar="NAME", help="Read the answers anew by this format."),
     ] = None,
     reference: Annotated[
-        str, typer.Option("--reference", metavar="KEY", help="The key or column with the gold answer.")
-    ] = "reference",
+        str | None,
+        typer.Option(
+            "--reference", metavar="KEY", help="The key or column with the gold answer; otherwise: reference."
+        ),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option("--data", metavar="FILE.jsonl", help="Gold answers and columns, by id or prompt."),
@@ -60,8 +73,80 @@ def score(
         int | None,
         typer.Option("--workers", metavar="N", min=1, help="Worker processes; otherwise as many as there are cores."),
     ] = None,
+    generate: Annotated[
+        bool, typer.Option("--generate", help="Make the completions first, with the configuration's model and data.")
+    ] = False,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="RUN", help="With what this run has learned, and by its configuration."),
+    ] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option("--adapter", metavar="FOLDER", help="With this adapter in peft's format, or this checkpoint."),
+    ] = None,
+    heldout: Annotated[
+        bool, typer.Option("--heldout", help="Ask the held-out prompts, and judge as the run's evaluation does.")
+    ] = False,
+    n: Annotated[
+        int | None,
+        typer.Option("--n", metavar="N", min=1, help="Prompts; otherwise at most 64, or all that are held out."),
+    ] = None,
+    num_generations: Annotated[
+        int | None,
+        typer.Option(
+            "--num-generations",
+            metavar="G",
+            min=1,
+            help="Completions of each prompt; otherwise as in training, or 1 of each that is held out.",
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature", metavar="T", help="Of sampling; 0 takes the likeliest token. Otherwise as in training."
+        ),
+    ] = None,
+    max_completion_length: Annotated[
+        int | None,
+        typer.Option("--max-completion-length", metavar="TOKENS", min=1, help="Otherwise as in training."),
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", metavar="NAME", help="What samples: auto, vllm or hf.")
+    ] = None,
 ) -> None:
-    """Judge saved completions again with other rewards or weights, and show what that changes."""
+    """Judge saved completions with other rewards or weights, or make new ones with --generate, and show the figures."""
+    workers = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    overrides = [*(changes or ()), f"stack.workers={workers}"]
+    typed = Typed(run, adapter, heldout, n, num_generations, temperature, max_completion_length, engine)
+    if generate:
+        of_saved = {"--format": format, "--reference": reference, "--data": data, "--group-size": group_size}
+        if odd := [name for name, given in of_saved.items() if given is not None]:
+            raise ConfigError(
+                f"{odd[0]} is about saved completions, and --generate makes new ones; say it in the configuration"
+            )
+        score_generate(source, typed, stack=stack, overrides=overrides, plugins=plugin or (), out=out, as_json=as_json)
+        return
+    if typed.names:
+        raise ConfigError(f"{typed.names[0]} is about new completions; add --generate")
+    if source is None or stack is None:
+        raise ConfigError(
+            "score needs saved completions and --stack with the rewards, or --generate with a run's configuration"
+        )
+    _score_saved(source, stack, overrides, plugin or (), format, reference, data, group_size, out, as_json)
+
+
+def _score_saved(
+    completions: Path,
+    stack: Path,
+    overrides: list[str],
+    plugin: Sequence[Path],
+    format: str | None,
+    reference: str | None,
+    data: Path | None,
+    group_size: int | None,
+    out: Path | None,
+    as_json: Path | None,
+) -> None:
     from lydite.cli.score_tables import print_changes
     from lydite.cli.writing import write_json
     from lydite.plugins import load_plugins
@@ -70,15 +155,14 @@ def score(
     from lydite.rescore.spool import Spool
     from lydite.rescore.stackfile import has_format
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    overrides = [*(changes or ()), f"stack.workers={workers or cores}"]
     if format is not None:
-        overrides.append(f"format.use={json.dumps(format)}")
-    config = read_stack(stack, overrides=overrides, plugin_files=plugin or ())
+        overrides = [*overrides, f"format.use={json.dumps(format)}"]
+    config = read_stack(stack, overrides=overrides, plugin_files=plugin)
     plugins = load_plugins(allow=config.plugins, files=config.plugin_files)
     anew = make_format(config.format, plugins) if format is not None or has_format(stack) else None
-    golds = None if data is None else read_golds(data, reference)
-    saved = open_saved(completions, reference=reference, group_size=group_size)
+    key = reference or "reference"
+    golds = None if data is None else read_golds(data, key)
+    saved = open_saved(completions, reference=key, group_size=group_size)
     with nullcontext() if out is None else Spool(out) as spool:
         found: dict[str, Any] = rescore(
             saved,

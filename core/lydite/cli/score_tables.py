@@ -14,8 +14,11 @@ _FAILURES = {"abstain": "abstained", "error": "errors", "timeout": "timeouts"}
 
 
 def print_changes(found: dict[str, Any]) -> None:
-    """The figures of `lydite.rescore.rescore`."""
+    """The figures of `lydite.rescore.rescore`, or of `lydite.generate.score_generated`."""
     console = Console(highlight=False, soft_wrap=True)
+    fresh = "generated" in found
+    if fresh:
+        _print_generated(console, found["generated"])
     console.print(
         f"{found['rows']} completions in {found['groups']} groups, {found['verdicts']} verdicts in "
         f"{found['seconds']:.2f} s ({found['verdicts_per_second'] or 0:.0f} a second)"
@@ -30,8 +33,22 @@ def print_changes(found: dict[str, Any]) -> None:
             f"gates set the total of {found['gates']['completions']} completions ({share} of variance in groups)"
         )
     _print_reasons(console, found["rewards"])
-    _print_totals(console, found)
-    _print_advantages(console, found["advantages"])
+    _print_totals(console, found, fresh=fresh)
+    if not fresh:  # nothing was there before
+        _print_advantages(console, found["advantages"])
+
+
+def _print_generated(console: Console, made: dict[str, Any]) -> None:
+    seconds, cut = made["seconds"], made["truncated"]
+    speed = f" ({made['tokens'] / seconds:.0f} a second)" if seconds else ""
+    console.print(
+        f"{made['tokens']} tokens sampled in {seconds:.2f} s{speed}; cut at the limit of "
+        f"{made['max_completion_length']} tokens: {cut} completions"
+    )
+    heldout = made["heldout"]
+    if heldout is not None:
+        said = "not one answer could be judged" if heldout["value"] is None else f"{heldout['value']:.4f}"
+        console.print(Text(f"held-out {heldout['metric']}: {said} (n = {heldout['n']})"))
 
 
 def _rewards_table(rewards: dict[str, Any]) -> Table:
@@ -39,8 +56,7 @@ def _rewards_table(rewards: dict[str, Any]) -> Table:
     names = [
         "reward",
         "weight",
-        *(["before"] if before else []),
-        "after",
+        *(["before", "after"] if before else ["mean"]),
         "passed",
         "pays",
         "share",
@@ -73,14 +89,17 @@ def _print_reasons(console: Console, rewards: dict[str, Any]) -> None:
         console.print(Text(f"{name}: {said}" + (f" ({', '.join(failures)})" if failures else "")), soft_wrap=True)
 
 
-def _print_totals(console: Console, found: dict[str, Any]) -> None:
+def _print_totals(console: Console, found: dict[str, Any], *, fresh: bool) -> None:
     then, now = found["reward"]["before"], found["reward"]["after"]
     table = _table("total reward", "mean", "std", "without a score")
     for name, one in (("before", then), ("after", now)):
         if one is not None:
-            table.add_row(name, _number(one["mean"]), _number(one["std"]), str(found["unscored"][name]))
+            spoken = "all" if fresh else name
+            table.add_row(spoken, _number(one["mean"]), _number(one["std"]), str(found["unscored"][name]))
     console.print()
     console.print(table)
+    if fresh:
+        return
     if then is None:
         console.print("the file holds no rewards to compare with")
         return

@@ -11,6 +11,6 @@ from lydite.rescore.compare import rescore
 from lydite.rescore.gold import Golds, read_golds
 from lydite.rescore.saved import Saved, SavedCompletions
 from lydite.rescore.sources import open_saved
-from lydite.rescore.stackfile import read_stack
+from lydite.rescore.stackfile import read_stack, with_stack
 
-__all__ = ["Golds", "Saved", "SavedCompletions", "open_saved", "read_golds", "read_stack", "rescore"]
+__all__ = ["Golds", "Saved", "SavedCompletions", "open_saved", "read_golds", "read_stack", "rescore", "with_stack"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, TypeAlias
 
 from lydite.config import RunConfig
@@ -14,11 +15,14 @@ from lydite.rescore.gold import Golds
 from lydite.rescore.judge import Rejudged, Rejudging
 from lydite.rescore.saved import SavedCompletions
 from lydite.rescore.tally import Moments, RewardTally, Tally
+from lydite.rewards import RewardStack
 from lydite.types import Scored, Status
 
 DECIMALS: Final = 6
 Write: TypeAlias = Callable[[int, Mapping[str, Any]], None]
 """Takes the number of a row, from 0, and its new record."""
+Serving: TypeAlias = Callable[[RewardStack], AbstractContextManager[None]]
+"""Held open while a stack is asked, such as by whoever serves its judge."""
 
 
 def rescore(
@@ -30,6 +34,7 @@ def rescore(
     golds: Golds | None = None,
     write: Write | None = None,
     progress: Callable[[int], None] | None = None,
+    serving: Serving | None = None,
 ) -> dict[str, Any]:
     """What changed under the stack of `config`, in JSON terms.
 
@@ -44,17 +49,18 @@ def rescore(
     """
     tally = Tally()
     began = time.perf_counter()
-    judging = Rejudging(config, plugins, format, golds)
+    judging = Rejudging(config, plugins, format, golds, with_tokens=completions.holds_tokens)
     try:
-        for step in judging.judge(completions.groups()):
-            tally.steps += 1
-            for one in step:
-                tally.add(one)
-                if write is not None:
-                    for number, record in _records(one):
-                        write(number, record)
-            if progress is not None:
-                progress(tally.rows)
+        with nullcontext() if serving is None else serving(judging.stack):
+            for step in judging.judge(completions.groups()):
+                tally.steps += 1
+                for one in step:
+                    tally.add(one)
+                    if write is not None:
+                        for number, record in _records(one):
+                            write(number, record)
+                if progress is not None:
+                    progress(tally.rows)
     finally:
         judging.close()
     seconds = time.perf_counter() - began
@@ -128,9 +134,12 @@ def _reward(one: RewardTally, size: float, tally: Tally) -> dict[str, Any]:
 
 
 def _records(one: Rejudged) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each row's number and its record, in the form of a run's own, with what was before beside it."""
+    """Each row's number and its record, in the form of a run's own, with what was before beside it if it was saved."""
     records = completion_records(one.step, Scored((one.after,), {}, {}))
     for (number, saved), then, record in zip(one.rows, one.before, records, strict=True):
+        if saved.generated is not None:
+            yield number, record
+            continue
         before = {"reward": saved.reward, "advantage": then, "values": dict(saved.values)}
         yield number, {**record, "step": saved.step if saved.step is not None else record["step"], "before": before}
 

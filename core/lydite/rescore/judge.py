@@ -40,12 +40,14 @@ class Rejudged:
 class Rejudging:
     """A stack over saved completions. Close it when done."""
 
-    def __init__(self, config: RunConfig, plugins: Plugins, format: Format | None, golds: Golds | None) -> None:
+    def __init__(
+        self, config: RunConfig, plugins: Plugins, format: Format | None, golds: Golds | None, *, with_tokens: bool
+    ) -> None:
         self._config = config
         self._golds = golds
         self._as_saved = _AsSaved() if format is None else None
         self._bindings = tuple(bind(name, reward, plugins) for name, reward in config.rewards.items())
-        for binding in self._bindings:
+        for binding in () if with_tokens else self._bindings:
             _refuse_token_ids(binding)
         self.stack: RewardStack = build_stack(config, plugins, format or self._as_saved or _AsSaved())
 
@@ -151,9 +153,14 @@ def _steps(groups: Iterable[Rows]) -> Iterator[tuple[int, list[Rows]]]:
 
 def _rollout(rows: Rows) -> Rollout:
     first = rows[0][1]
+    return Rollout(Prompt(first.sample, first.prompt_text, ()), tuple(_generated(one) for _, one in rows))
+
+
+def _generated(one: Saved) -> Generated:
+    if one.generated is not None:
+        return one.generated
     # Nobody looks at the tokens themselves, only at how many there are.
-    completions = tuple(Generated((0,) * (one.tokens or 0), one.text, one.text, one.finish_reason) for _, one in rows)
-    return Rollout(Prompt(first.sample, first.prompt_text, ()), completions)
+    return Generated((0,) * (one.tokens or 0), one.text, one.text, one.finish_reason)
 
 
 def _refuse_token_ids(binding: Binding) -> None:

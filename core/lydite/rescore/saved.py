@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from lydite.errors import DataError
-from lydite.types import FormatError, Message, Parsed, Sample
+from lydite.types import FormatError, Generated, Message, Parsed, Sample
 
 NO_GOLD: Final = object()
 """Stands for a gold answer that a row does not give; None is one."""
@@ -34,6 +34,8 @@ class Saved:
     advantage: float | None = None
     values: Mapping[str, float | None] = field(default_factory=dict)
     """What each reward's verdict was worth then, by its name."""
+    generated: Generated | None = None
+    """The completion with its tokens, where an engine has just sampled it; no file holds them."""
 
 
 class SavedCompletions(Protocol):
@@ -41,6 +43,8 @@ class SavedCompletions(Protocol):
 
     regrouped: int
     """Groups whose rows stood apart in the file, and were brought together."""
+    holds_tokens: bool
+    """Whether every row has `generated`, so that rewards may ask for its tokens."""
 
     def groups(self) -> Iterator[Sequence[tuple[int, Saved]]]:
         """Groups with the number of each row, from 0, in the order in which they begin.

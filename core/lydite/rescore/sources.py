@@ -62,6 +62,8 @@ def _step_in_name(file: Path) -> tuple[int, str]:
 class _Ordered:
     """Rows whose groups stand together: a group ends where the next one begins."""
 
+    holds_tokens = False
+
     def __init__(self, rows: Callable[[], Iterable[Saved]], group_size: int | None, path: Path) -> None:
         self._rows = rows
         self._size = group_size
@@ -82,6 +84,8 @@ class _Ordered:
 
 class _JsonLines:
     """A file of JSON lines: looked through once, for what is broken in it and for which rows belong together."""
+
+    holds_tokens = False
 
     def __init__(self, path: Path, reference: str) -> None:
         self._path = path

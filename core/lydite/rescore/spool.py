@@ -18,7 +18,8 @@ _NOT_YET: Final = 2**64 - 1
 class Spool:
     """Takes numbered records, and puts them into a file in the order of their numbers when all of them are there.
 
-    Use it as a context manager: the file appears at its end, whole, or not at all when something is raised.
+    Use it as a context manager: the file appears at its end, whole, or not at all when something is raised. That
+    it can be written there is tried at the beginning, before any work is done.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,6 +40,15 @@ class Spool:
         self._size += self._lines.write(line)
 
     def __enter__(self) -> Spool:
+        try:
+            if self._path.is_dir():
+                raise IsADirectoryError(0, "it is a folder")
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._draft.touch()
+            self._draft.unlink()
+        except OSError as error:
+            self._lines.close()
+            raise ConfigError(f"{self._path} cannot be written: {error.strerror}") from None
         return self
 
     def __exit__(

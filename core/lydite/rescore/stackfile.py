@@ -30,6 +30,18 @@ def read_stack(
     return read_config(source, overrides=[*missing, *overrides], plugin_files=plugin_files)
 
 
+def with_stack(config: RunConfig, stack: RunConfig) -> RunConfig:
+    """The configuration with the rewards of another one, and with the plugins of both.
+
+    Raises:
+        ConfigError: when they do not fit together.
+    """
+    tables = {**config.model_dump(), **{key: getattr(stack, key) for key in ("rewards", "length", "stack")}}
+    for key in ("plugins", "plugin_files"):
+        tables[key] = list(dict.fromkeys([*getattr(config, key), *getattr(stack, key)]))
+    return read_config(tables)
+
+
 def has_format(source: Path | Mapping[str, Any]) -> bool:
     """Whether the stack says by itself how answers are written."""
     return "format" in (source if isinstance(source, Mapping) else _tables(source))
