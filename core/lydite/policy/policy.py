@@ -70,6 +70,16 @@ class Policy:
         return self._causal.config
 
     @property
+    def causal(self) -> Any:
+        """The model itself, with the adapter's layers in it where there is one."""
+        return self._causal
+
+    @property
+    def is_reference(self) -> bool:
+        """True inside `reference()`."""
+        return self._causal is self._start or (self._switch is not None and not self._switch.on)
+
+    @property
     def adapted(self) -> bool:
         """True with a LoRA adapter; False when every weight is trained."""
         return self._switch is not None

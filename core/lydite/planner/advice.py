@@ -1,0 +1,181 @@
+"""What to change when a run does not fit, in the order in which it costs least, each tried on the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lydite.config import RunConfig
+from lydite.errors import ConfigError
+from lydite.planner.memory import FreeMemory, in_units
+from lydite.planner.plan import EngineName, MemoryPlan, plan_memory
+from lydite.planner.shapes import ModelShapes
+
+Change = Mapping[str, Any]
+_LEAST_LENGTH: Final = 64  # tokens; shorter answers are another task
+_LEAST_CHUNK: Final = 128  # tokens; smaller tiles make the head's products slow
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """Changes that make a run fit, or as near to it as they come."""
+
+    changes: tuple[str, ...]
+    """As `key = value`, with what each does."""
+    plan: MemoryPlan
+    """The run with all of them."""
+
+
+def advise(config: RunConfig, shapes: ModelShapes, memory: FreeMemory, engine: EngineName) -> Advice:
+    """Changes for a run that does not fit: one after another, until it does, leaving out what does not help."""
+    plan = plan_memory(config, shapes, memory, engine)
+    changes: list[str] = []
+    for step in _STEPS:
+        if plan.fits:
+            break
+        best: tuple[RunConfig, MemoryPlan, Change] | None = None
+        for change in step(config, memory, engine):
+            try:
+                changed = _changed(config, change)
+                tried = plan_memory(changed, shapes, memory, engine)
+            except ConfigError:  # this change and the rest of the configuration exclude each other
+                continue
+            if _lack(tried) < _lack(plan if best is None else best[1]):
+                best = changed, tried, change
+            if tried.fits:
+                break
+        if best is not None:
+            changes.append(f"{_spoken(best[2])}: {_effect(plan, best[1])}")
+            config, plan = best[0], best[1]
+    return Advice(tuple(changes), plan)
+
+
+def _lack(plan: MemoryPlan) -> int:
+    """Of both phases together: a change that helps one of them is a step on the way."""
+    return sum(plan.missing_in)
+
+
+def _checkpointing(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
+    if not config.train.gradient_checkpointing:
+        yield {"train.gradient_checkpointing": True}
+
+
+def _micro_batch(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
+    """Smaller micro-batches, and as many more of them."""
+    train = config.train
+    for size in range(train.per_device_train_batch_size - 1, 0, -1):
+        more, left = divmod(train.per_device_train_batch_size, size)
+        if left:
+            continue
+        change = {
+            "train.per_device_train_batch_size": size,
+            "train.gradient_accumulation_steps": train.gradient_accumulation_steps * more,
+        }
+        if train.steps_per_generation is not None:
+            change["train.steps_per_generation"] = train.steps_per_generation * more
+        yield change
+
+
+def _quantise(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
+    if not config.lora.enabled:
+        yield {"lora.enabled": True}
+        yield {"lora.enabled": True, "model.quantization": "nf4"}
+    elif config.model.quantization == "none":
+        yield {"model.quantization": "nf4"}
+
+
+def _small_optimizer(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
+    if config.train.optim == "adamw":
+        yield {"train.optim": "adamw_8bit"}
+
+
+def _release(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
+    if engine == "vllm" and memory.device == "cuda" and config.engine.release_kv_cache == "never":
+        yield {"engine.release_kv_cache": "auto"}
+
+
+def _no_copy(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
+    if engine == "vllm" and config.engine.unpack_weights == "always":
+        yield {"engine.unpack_weights": "auto"}
+
+
+def _small_cache(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
+    if engine == "vllm" and config.engine.kv_cache_bytes is not None:
+        yield {"engine.kv_cache_bytes": None}
+    if engine == "vllm" and memory.device == "cuda" and config.engine.kv_cache_dtype == "auto":
+        yield {"engine.kv_cache_dtype": "fp8"}
+    if engine == "hf":
+        size = config.engine.max_batch_size or 64
+        while size > 1:
+            size //= 2
+            yield {"engine.max_batch_size": size}
+
+
+def _small_tile(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
+    size = config.train.logprob_chunk_size
+    while size > _LEAST_CHUNK:
+        size //= 2
+        yield {"train.logprob_chunk_size": size}
+
+
+def _short_prompts(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
+    length = config.data.max_prompt_length
+    while length > _LEAST_LENGTH:
+        length //= 2
+        yield {"data.max_prompt_length": length}
+
+
+def _short_completions(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
+    length = config.train.max_completion_length
+    while length > _LEAST_LENGTH:
+        length //= 2
+        yield {"train.max_completion_length": length}
+
+
+# By what is lost: time, then precision, then what can be asked and answered.
+_STEPS: Final[tuple[Callable[[RunConfig, FreeMemory, EngineName], Iterator[Change]], ...]] = (
+    _checkpointing,
+    _micro_batch,
+    _quantise,
+    _small_optimizer,
+    _release,
+    _no_copy,
+    _small_tile,
+    _small_cache,
+    _short_prompts,
+    _short_completions,
+)
+
+
+def _changed(config: RunConfig, change: Change) -> RunConfig:
+    """The configuration with these keys replaced, checked anew."""
+    content = config.model_dump()
+    for key, value in change.items():
+        section, _, name = key.partition(".")
+        content[section] = {**content[section], name: value}
+    return RunConfig.model_validate(content)
+
+
+def _spoken(change: Change) -> str:
+    return ", ".join(f"{key} left out" if value is None else f"{key} = {_toml(value)}" for key, value in change.items())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _effect(before: MemoryPlan, after: MemoryPlan) -> str:
+    told = [
+        f"{name} {in_units(was)} -> {in_units(now)}"
+        for name, was, now in (
+            ("rollout", before.rollout, after.rollout),
+            ("training", before.training, after.training),
+        )
+        if now < was
+    ]
+    if before.problem is not None and after.problem is None:
+        told.append("the engine has room")
+    return ", ".join(told) or f"{in_units(before.missing - after.missing)} less"

@@ -1,0 +1,108 @@
+"""What a run asks of its engine and its trainer at once, in sequences and tokens."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from lydite.config import RunConfig
+from lydite.planner.shapes import ModelShapes
+
+BLOCK: Final = 16  # tokens of one block of vLLM's KV cache; a prompt is shared in whole blocks
+MOST_SEQUENCES: Final = 1024  # beyond this many a decode step is bound by arithmetic, and more only cost memory
+HF_SEQUENCES: Final = 64  # the engine hf's own batch size
+JUDGE: Final = "engine"  # the judge that asks the run's own model
+_JUDGE_TOKENS: Final = 1024  # a judge's own words, and its verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The sizes of a step, at its longest."""
+
+    prompt: int
+    """Tokens of the longest prompt, the evaluation's included."""
+    completion: int
+    """Tokens of the longest completion, the evaluation's included."""
+    longest: int
+    """Tokens that one sequence may have in the engine."""
+    sequences: int
+    """Decoded at once."""
+    prefill_tokens: int
+    """Tokens of prompts that are read at once."""
+    graph_sizes: tuple[int, ...]
+    """Numbers of sequences that a recorded decode step is kept for."""
+    rows: int
+    """Sequences of a training micro-batch: one for each completion, or for each prompt where those are shared."""
+    row_tokens: int
+    """Tokens of each."""
+
+    @property
+    def micro_batch_tokens(self) -> int:
+        """Tokens in one training forward pass."""
+        return self.rows * self.row_tokens
+
+
+def workload(
+    config: RunConfig, shapes: ModelShapes, *, sequences: int, prefill_tokens: int, graph_sizes: tuple[int, ...]
+) -> Workload:
+    """The run's sizes, for an engine of these."""
+    train, evaluation = config.train, config.eval
+    prompt, completion = config.data.max_prompt_length, train.max_completion_length
+    longest_prompt, longest_completion = prompt, completion
+    if evaluation is not None:
+        if evaluation.data is not None:
+            longest_prompt = max(prompt, evaluation.data.max_prompt_length)
+        longest_completion = max(completion, evaluation.max_completion_length or 0)
+    longest = longest_prompt + longest_completion
+    if asks_own_model(config):
+        longest = min(2 * longest + _JUDGE_TOKENS, max(longest, shapes.context_length))
+    shared = train.share_prompts and shapes.shares_prompts
+    batch, group = train.per_device_train_batch_size, train.num_generations
+    together = min(batch, group) if shared else 1
+    return Workload(
+        prompt=longest_prompt,
+        completion=longest_completion,
+        longest=longest,
+        sequences=sequences,
+        prefill_tokens=prefill_tokens,
+        graph_sizes=graph_sizes,
+        rows=math.ceil(batch / together),
+        row_tokens=prompt + together * completion,
+    )
+
+
+def asks_own_model(config: RunConfig) -> bool:
+    """True when a judge of this run is the run's own model: it reads prompt and answer together."""
+    rewards = [*config.rewards.values(), *([config.eval.reward] if config.eval is not None else [])]
+    return any(reward.judge == JUDGE for reward in rewards)
+
+
+def sequences_wanted(config: RunConfig) -> int:
+    """Completions that a step or an evaluation asks for at once."""
+    return max(config.train.generation_batch_size, config.eval.n if config.eval is not None else 0)
+
+
+def kv_tokens(config: RunConfig, work: Workload, sequences: int) -> int:
+    """Tokens that so many sequences keep at full length, in whole blocks; a group keeps its prompt once.
+
+    The evaluation's prompts have one completion each. Never less than one whole sequence, and a block that the
+    engine keeps to itself.
+    """
+    train, evaluation = config.train, config.eval
+    own = min(sequences, train.generation_batch_size)
+    groups = math.ceil(own / train.num_generations)
+    # A completion begins in the middle of its prompt's last block, of which each has its own copy.
+    needs = [
+        groups * _blocks(config.data.max_prompt_length) + own * _blocks(train.max_completion_length + BLOCK),
+        _blocks(work.longest),
+    ]
+    if evaluation is not None:
+        prompt = (evaluation.data or config.data).max_prompt_length
+        completion = evaluation.max_completion_length or train.max_completion_length
+        needs.append(min(sequences, evaluation.n) * _blocks(prompt + completion))
+    return (max(needs) + 1) * BLOCK
+
+
+def _blocks(tokens: int) -> int:
+    return math.ceil(tokens / BLOCK)

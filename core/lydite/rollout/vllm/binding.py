@@ -1,0 +1,213 @@
+"""The trainer's tensors as vLLM's layers see them: which linear layers make up one of vLLM's, and their adapter."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from lydite.errors import EngineError
+from lydite.kernels import Nf4Weight, dequantise_into, nf4_weight_of
+from lydite.policy import Policy
+from lydite.policy.adapter import ADAPTER
+from lydite.policy.nf4 import is_nf4
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One linear layer of the trainer's model: all, or some rows, of one of vLLM's."""
+
+    name: str
+    linear: Any
+    """The layer that holds the frozen weight: `nn.Linear`, or bitsandbytes' `Linear4bit`."""
+    lora: Any
+    """peft's layer around it, or None."""
+    rows: int
+
+
+class Group:
+    """The parts of one of vLLM's linear layers, end to end, and what is computed with them."""
+
+    def __init__(self, parts: Sequence[Part], dtype: torch.dtype, device: torch.device) -> None:
+        self.parts = tuple(parts)
+        self.packed = any(is_nf4(part.linear) for part in parts)
+        self.whole: Tensor | None = None
+        """[out, in] in 16 bit: the trainer's own weights, or a copy of the 4-bit ones while it lasts."""
+        self.lora_a: Tensor | None = None
+        """[parts * r, in]"""
+        self.lora_b: Tensor | None = None
+        """[out, parts * r], each part's B in its rows and columns, zeros elsewhere."""
+        self.scaling = 1.0
+        self.nf4: tuple[Nf4Weight | None, ...] = tuple(
+            nf4_weight_of(part.linear) if is_nf4(part.linear) else None for part in parts
+        )
+        """What a kernel needs of each 4-bit part."""
+        self._dtype, self._device = dtype, device
+        if not self.packed:
+            self.whole = self._joined()
+        if any(part.lora is not None for part in parts):
+            self._make_adapter()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the group's weight."""
+        return sum(part.rows for part in self.parts), int(self.parts[0].linear.in_features)
+
+    def adapter_plan(self) -> list[tuple[Tensor, nn.Parameter]]:
+        """Where each of the adapter's parameters goes."""
+        if self.lora_a is None or self.lora_b is None:
+            return []
+        plan, first, rank = [], 0, self.lora_a.shape[0] // len(self.parts)
+        for place, part in enumerate(self.parts):
+            if part.lora is not None:
+                columns = slice(place * rank, (place + 1) * rank)
+                plan.append((self.lora_a[columns], part.lora.lora_A[ADAPTER].weight))
+                plan.append((self.lora_b[first : first + part.rows, columns], part.lora.lora_B[ADAPTER].weight))
+            first += part.rows
+        return plan
+
+    def weight_plan(self) -> list[tuple[Tensor, nn.Parameter]]:
+        """Where each part's own weight goes, for a model all of whose weights are trained."""
+        assert self.whole is not None
+        plan, first = [], 0
+        for part in self.parts:
+            plan.append((self.whole[first : first + part.rows], part.linear.weight))
+            first += part.rows
+        return plan
+
+    def unpack_into(self, whole: Tensor) -> None:
+        """Fills [out, in] with the parts' weights, 4-bit ones unpacked: the numbers that training uses."""
+        first = 0
+        for part, packed in zip(self.parts, self.nf4, strict=True):
+            rows = whole[first : first + part.rows]
+            if packed is None:
+                rows.copy_(part.linear.weight.data)
+            else:
+                dequantise_into(packed, rows)
+            first += part.rows
+
+    def _joined(self) -> Tensor:
+        """The parts' 16-bit weights in one storage, which the trainer's layers are views of from now on."""
+        if len(self.parts) == 1 and self.parts[0].linear.weight.dtype is self._dtype:
+            weight: Tensor = self.parts[0].linear.weight.data
+            return weight
+        whole = outside_pool(lambda: torch.empty(self.shape, dtype=self._dtype, device=self._device))
+        first = 0
+        for part in self.parts:
+            weight = part.linear.weight
+            rows = whole[first : first + part.rows]
+            rows.copy_(weight.data)
+            if weight.dtype is self._dtype:  # trained weights are float32 and stay where they are
+                weight.data = rows
+            first += part.rows
+        return whole
+
+    def _make_adapter(self) -> None:
+        layer = next(part.lora for part in self.parts if part.lora is not None)
+        rank = layer.r[ADAPTER] * len(self.parts)
+        self.scaling = float(layer.scaling[ADAPTER])
+        out, columns = self.shape
+        self.lora_a = outside_pool(lambda: torch.zeros(rank, columns, dtype=self._dtype, device=self._device))
+        self.lora_b = outside_pool(lambda: torch.zeros(out, rank, dtype=self._dtype, device=self._device))
+
+
+class Binding:
+    """A policy's weights by the names that vLLM's model gives its layers."""
+
+    def __init__(self, policy: Policy, *, unpack: bool) -> None:
+        self.policy = policy
+        self.unpack = unpack
+        """True when 4-bit layers get a 16-bit copy to roll out with."""
+        self.groups: dict[str, Group] = {}
+        causal = policy.causal
+        self._linears: dict[str, tuple[Any, Any]] = {}
+        for name, module in causal.named_modules():
+            if ADAPTER in getattr(module, "lora_A", ()):
+                self._linears[name] = (module.base_layer, module)
+            elif isinstance(module, nn.Linear) and not name.endswith(".base_layer") and ".lora_" not in name:
+                self._linears[name] = (module, None)
+        self.embedding: nn.Parameter = causal.get_input_embeddings().weight
+        self.head: nn.Parameter = causal.get_output_embeddings().weight
+        self.embedding_plan: list[tuple[Tensor, nn.Parameter]] = []
+        """Where embeddings and head go, for a model all of whose weights are trained."""
+
+    def group(self, name: str, sizes: Sequence[int], packed_names: Mapping[str, Sequence[str]]) -> Group:
+        """The parts that make up vLLM's linear layer of this name, whose outputs are of these sizes.
+
+        Raises:
+            EngineError: when the trainer's model has no such layers, or they are of other sizes.
+        """
+        before, _, last = name.rpartition(".")
+        names = [name] if name in self._linears else [f"{before}.{one}" for one in packed_names.get(last, ())]
+        if not names or any(one not in self._linears for one in names):
+            raise EngineError(
+                f"vLLM's model has a linear layer {name!r} that the trained model lacks (expected {names or name}); "
+                "this architecture cannot be shared with vLLM: set engine.use = 'hf'"
+            )
+        parts = []
+        for one in names:
+            linear, lora = self._linears[one]
+            parts.append(Part(one, linear, lora, int(linear.out_features)))
+        if sum(part.rows for part in parts) != sum(sizes):
+            raise EngineError(
+                f"vLLM's layer {name!r} has {sum(sizes)} outputs and the trained model's {names} have "
+                f"{sum(part.rows for part in parts)}; set engine.use = 'hf'"
+            )
+        group = Group(parts, self.policy.dtype, self.policy.device)
+        self.groups[name] = group
+        return group
+
+    def other_weights(self) -> dict[str, nn.Parameter]:
+        """Norms, biases and whatever else is neither a linear layer's weight nor an embedding, by its name on disk."""
+        taken = {id(linear.weight) for linear, _ in self._linears.values()} | {id(self.embedding), id(self.head)}
+        return {
+            name.replace(".base_layer.", "."): parameter
+            for name, parameter in self.policy.causal.named_parameters()
+            if id(parameter) not in taken and ".lora_" not in name
+        }
+
+    def other_weights_in(self, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+        """The same, detached and in this type."""
+        return ((name, one.data.to(dtype)) for name, one in self.other_weights().items())
+
+    def embedded(self, *, head: bool) -> Tensor:
+        """The weight of the embedding or of the head in the engine's type: the trainer's own where it has that type."""
+        weight = self.head if head else self.embedding
+        if weight.dtype is self.policy.dtype:
+            return weight.data
+        held = outside_pool(lambda: weight.data.to(self.policy.dtype))
+        self.embedding_plan.append((held, weight))
+        return held
+
+    def addresses(self) -> set[int]:
+        """Where the tensors start that vLLM's parameters share with the trainer."""
+        shared = [self.embedding.data, self.head.data, *(place for place, _ in self.embedding_plan)]
+        for group in self.groups.values():
+            shared += [part.linear.weight.data for part in group.parts]
+            shared += [group.whole] if group.whole is not None else []
+        return {tensor.data_ptr() for tensor in shared}
+
+    def unpack_all(self) -> None:
+        """Fills the 16-bit copies anew."""
+        for group in self.groups.values():
+            if group.packed and group.whole is not None:
+                group.unpack_into(group.whole)
+
+
+def outside_pool(make: Callable[[], T]) -> T:
+    """What `make` returns, allocated outside the memory pool that vLLM loads a model in.
+
+    vLLM's pool is that of the thread which loads; what it holds vanishes when the engine gives memory back, and
+    what the trainer uses must not.
+    """
+    made: list[T] = []
+    thread = threading.Thread(target=lambda: made.append(make()))
+    thread.start()
+    thread.join()
+    return made[0]
