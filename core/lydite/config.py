@@ -288,7 +288,9 @@ class TrainConfig(Section):
     vllm_importance_sampling_mode: Literal["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = (
         "token_truncate"
     )
-    """Of each token or of the whole completion; a weight beyond the limits is cut to them, or made 0."""
+    """Of each token or of the whole completion; a weight beyond the limits is cut to them, or made 0.
+
+    TRL's own default is sequence_mask, which drops a long completion for a small difference on each of its tokens."""
     vllm_importance_sampling_clip_max: float | None = Field(3.0, gt=0.0)
     """Largest weight; None: no limit."""
     vllm_importance_sampling_clip_min: float | None = Field(None, ge=0.0)
@@ -338,6 +340,16 @@ class TrainConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _limits_are_in_order(self) -> TrainConfig:
+        low, high = self.vllm_importance_sampling_clip_min, self.vllm_importance_sampling_clip_max
+        if low is not None and high is not None and low > high:
+            raise ValueError(
+                f"vllm_importance_sampling_clip_min = {low} is above vllm_importance_sampling_clip_max = {high}; "
+                "the smallest weight cannot be larger than the largest"
+            )
+        return self
+
 
 class EngineConfig(Section):
     """What samples completions."""
@@ -358,7 +370,7 @@ class EngineConfig(Section):
     unpack_weights: Literal["auto", "always", "never"] = "auto"
     """vllm, nf4: rolls out with a 16-bit copy of the 4-bit weights, dropped before training. auto: where it fits."""
     head_dtype: Literal["auto", "float32"] = "auto"
-    """vllm: type of the logits. auto: the model's own type, as in training."""
+    """vllm: type of the logits. auto: as in training, float32 on a GPU and the model's own type on a CPU."""
     cuda_graphs: bool = True
     """vllm: replays recorded decode steps. Without, it starts sooner and decodes slower."""
     compile: bool = False

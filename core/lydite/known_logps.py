@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lydite.config import TrainConfig
-from lydite.objective import Batch, policy_logps, reference_logps
+from lydite.objective import Batch, CorrectionSettings, Drawn, policy_logps, reference_logps, sampling_figures
 from lydite.policy import Policy
 
 
@@ -21,6 +21,7 @@ class KnownLogps:
         self.old: dict[tuple[int, int], Tensor] = {}
         self.reference: dict[tuple[int, int], Tensor] = {}
         self._batch = batch
+        self._correction = CorrectionSettings.of(train)
         spans = [
             (first, min(first + train.per_device_train_batch_size, batch.size))
             for first in range(0, batch.size, train.per_device_train_batch_size)
@@ -36,19 +37,12 @@ class KnownLogps:
         """Takes note of the first log-probabilities [b, T] that the trainer gave to these rows."""
         self.old.setdefault(span, logps)
 
-    def sampler_gap(self) -> dict[str, float]:
-        """How far the engine's log-probabilities are from the trainer's, in nats; nothing where it gave none."""
-        if self._batch.sampler_logps is None:
-            return {}
-        gaps = []
+    def sampling_figures(self) -> dict[str, float]:
+        """How far the engine is from the trainer over the whole step; nothing where it gave no log-probabilities."""
+        parts = []
         for span, logps in self.old.items():
             own = self._batch.rows(*span)
-            assert own.sampler_logps is not None
-            gaps.append((own.sampler_logps - logps).abs()[own.completion_mask])
-        gap = torch.cat(gaps)
-        if not gap.numel():
-            return {}
-        return {
-            "sampling/sampling_logp_difference/mean": float(gap.mean()),
-            "sampling/sampling_logp_difference/max": float(gap.max()),
-        }
+            if own.sampler_logps is None:
+                return {}
+            parts.append(Drawn(logps, own.sampler_logps, own.completion_mask))
+        return sampling_figures(parts, self._correction)

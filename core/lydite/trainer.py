@@ -9,42 +9,30 @@ Source: Shao et al. 2024, DeepSeekMath (arXiv 2402.03300), section 4.1.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping
 from typing import Final
-
-import torch
 
 from lydite.adapter_folder import save_adapter_atomically
 from lydite.checkpoint import Checkpoint, save_checkpoint
 from lydite.config import RunConfig
 from lydite.data import indices_for_step
-from lydite.errors import ModelError
+from lydite.errors import EngineError
 from lydite.evaluate import evaluate
-from lydite.known_logps import KnownLogps
+from lydite.learner import Learner
 from lydite.lengths import lengths
 from lydite.measure import Stopwatch, memory
-from lydite.objective import (
-    Batch,
-    LossMetrics,
-    build_batch,
-    merge_metrics,
-    micro_batch_loss,
-    update_totals,
-    with_advantages,
-)
+from lydite.objective import with_advantages
 from lydite.observers import tell_step
-from lydite.optimizer import learning_rate, make_optimizer
 from lydite.policy import Policy
 from lydite.prepare import Prepared
 from lydite.probes import Probes
 from lydite.progress import Progress, seed_for
 from lydite.prompts import Prompts
 from lydite.records import completion_records, eval_record
-from lydite.rollout import Engine, Sampling
+from lydite.rollout import Engine, Sampling, generate_with_retry
 from lydite.runfolder import RunFolder
-from lydite.types import EvalReport, Prompt, Scored, StepReport
+from lydite.sentinels import Sentinels
+from lydite.types import EvalReport, Prompt, Rollout, Scored, StepReport
 
 CHECKPOINTS: Final = "checkpoints"
 BEST: Final = "best"
@@ -70,7 +58,8 @@ class Trainer:
         self._engine = engine
         self._prompts = prompts
         self._folder = folder
-        self._optimizer = make_optimizer(policy.trainable().values(), prepared.config.train)
+        self._sentinels = Sentinels(prepared.config.sentinels, policy, engine)
+        self._learner = Learner(policy, prepared.config, self._sentinels)
         self._probes = Probes(
             prepared.stack,
             prepared.config.probes,
@@ -78,6 +67,8 @@ class Trainer:
             prepared.config.train.max_steps,
             lambda text: policy.tokenizer(text, add_special_tokens=False).input_ids,
         )
+        self._step = 0  # the one under way
+        self._saved_step = 0
         self._saved_in = 0.0
         if prepared.config.train.gradient_checkpointing:
             policy.checkpoint_activations()
@@ -85,24 +76,36 @@ class Trainer:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Goes back to a checkpoint: weights, optimiser, counts, reward stack and logs."""
         self._policy.load_adapter_state(checkpoint.adapter)
-        self._optimizer.load_state_dict(dict(checkpoint.optimizer))
+        self._learner.optimizer.load_state_dict(dict(checkpoint.optimizer))
         self.progress = Progress.from_json(checkpoint.state["progress"])
         self._prepared.stack.load_state_dict(checkpoint.state["stack"])
         self._folder.rewind(checkpoint.state["logs"])
+        self._saved_step = checkpoint.step
 
     def run(self) -> str:
-        """Trains to the end, and says how it ended: `finished` or `early_stop`."""
+        """Trains to the end, and says how it ended: `finished` or `early_stop`.
+
+        Raises:
+            EngineError: when the engine fails, twice where it samples; what is finished is saved by then.
+            SentinelError: when nothing is learned, or the engine samples from something else.
+        """
+        try:
+            return self._steps()
+        except EngineError as error:
+            raise EngineError(self._way_back(error)) from error
+
+    def _steps(self) -> str:
         train = self.config.train
+        self._step = self.progress.step
         self._engine.take_adapter(self._policy)
+        self._sentinels.canary(self.progress.step)
         if self.progress.step == 0:
             self._first_evaluation()
         while self.progress.step < train.max_steps and not self._out_of_patience():
-            step = self.progress.step + 1
+            step = self._step = self.progress.step + 1
             watch = Stopwatch(self._policy.device)
             with watch.part("generate"):
-                rollouts = self._engine.generate(
-                    self._prompts_of(step), self._sampling(), seed_for(self.config.seed, "sample", step)
-                )
+                rollouts = self._sample(step)
             with watch.part("score"):
                 scored = with_advantages(
                     self._prepared.stack.score(rollouts, step),
@@ -112,8 +115,10 @@ class Trainer:
             with watch.part("probe"):
                 probed = self._probes.round([rollout.prompt for rollout in rollouts], step)
             with watch.part("train"):
-                learned = self._learn(step, scored)
+                learned = self._learner.learn(step, scored, self.progress)
             self._engine.take_adapter(self._policy)
+            with watch.part("sentinels"):
+                learned.update(self._sentinels.canary(step))
             sampled = sum(len(one.token_ids) for rollout in rollouts for one in rollout.completions)
             self.progress.step = step
             self.progress.num_tokens += sampled
@@ -134,6 +139,23 @@ class Trainer:
             tell_step(self._prepared.plugins, report)
         return "finished" if self.progress.step == train.max_steps else "early_stop"
 
+    def _sample(self, step: int) -> list[Rollout]:
+        """The step's completions. When the engine fails twice, all that is finished is saved before it is told."""
+        try:
+            return generate_with_retry(
+                self._engine, self._prompts_of(step), self._sampling(), seed_for(self.config.seed, "sample", step)
+            )
+        except EngineError:
+            if self._saved_step < self.progress.step:
+                self._save()
+            raise
+
+    def _way_back(self, error: EngineError) -> str:
+        """What went wrong, what is saved, and how to go on."""
+        folder, step = self._folder.path, self._saved_step
+        saved = f"everything up to step {step} is saved in {folder}" if step else f"no step is saved yet in {folder}"
+        return f"step {self._step}: {error}\n{saved}; to go on: lydite train --resume {folder}"
+
     def _prompts_of(self, step: int) -> list[Prompt]:
         train = self.config.train
         indices = indices_for_step(
@@ -146,57 +168,6 @@ class Trainer:
         return Sampling(
             train.num_generations, train.max_completion_length, train.temperature, train.top_p, train.top_k, train.min_p
         )
-
-    def _learn(self, step: int, scored: Scored) -> dict[str, float]:
-        """Every optimiser update that the step's completions feed; figures by TRL's names, means over the updates."""
-        train = self.config.train
-        batch = build_batch(
-            scored,
-            pad_token_id=self._policy.pad_token_id,
-            device=self._policy.device,
-            mask_truncated_completions=train.mask_truncated_completions,
-        )
-        # Dropout draws from a state that the step alone decides, so that a resumed run draws the same.
-        torch.manual_seed(seed_for(self.config.seed, "dropout", step))
-        self._policy.train_mode()
-        rows = train.per_device_train_batch_size * train.gradient_accumulation_steps
-        memo = KnownLogps(self._policy, batch, train, rows)
-        done: list[Mapping[str, float]] = []
-        for _ in range(train.num_iterations):
-            for start in range(0, batch.size, rows):
-                done.append(self._update(batch, start, min(start + rows, batch.size), memo))
-        self._policy.eval_mode()
-        figures = {name: sum(one[name] for one in done) / len(done) for name in done[0]}
-        return {**figures, **memo.sampler_gap()}
-
-    def _update(self, batch: Batch, start: int, stop: int, memo: KnownLogps) -> dict[str, float]:
-        """One optimiser update on rows `start` to `stop` - 1, in micro-batches."""
-        train = self.config.train
-        totals = update_totals(batch, start, stop, max_completion_length=train.max_completion_length)
-        losses: list[float] = []
-        parts: list[LossMetrics] = []
-        for first in range(start, stop, train.per_device_train_batch_size):
-            span = (first, min(first + train.per_device_train_batch_size, stop))
-            output, logps = micro_batch_loss(
-                self._policy, batch.rows(*span), totals, train, memo.old.get(span), memo.reference.get(span)
-            )
-            output.loss.backward()
-            memo.sampled_with(span, logps)
-            losses.append(float(output.loss.detach()))
-            parts.append(output.metrics)
-        norm = float(torch.nn.utils.clip_grad_norm_(self._policy.trainable().values(), train.max_grad_norm))
-        if not math.isfinite(norm):
-            raise ModelError(
-                f"the gradient of update {self.progress.updates + 1} is not a finite number, so nothing more can be "
-                'learned; lower learning_rate or max_grad_norm, or take model.dtype = "bfloat16" if it is float16'
-            )
-        rate = learning_rate(self.progress.updates, train)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        self.progress.updates += 1
-        return {"loss": sum(losses), "grad_norm": norm, "learning_rate": rate, **merge_metrics(parts)}
 
     def _evaluate_if_due(self, step: int, watch: Stopwatch) -> EvalReport | None:
         evaluation = self.config.eval
@@ -245,9 +216,12 @@ class Trainer:
             "stack": self._prepared.stack.state_dict(),
             "logs": self._folder.offsets(),
         }
-        checkpoint = Checkpoint(self.progress.step, self._policy.adapter_state(), self._optimizer.state_dict(), state)
+        checkpoint = Checkpoint(
+            self.progress.step, self._policy.adapter_state(), self._learner.optimizer.state_dict(), state
+        )
         before = time.perf_counter()
         save_checkpoint(self._folder.path / CHECKPOINTS, checkpoint, keep=self.config.train.save_total_limit)
+        self._saved_step = self.progress.step
         self._saved_in = time.perf_counter() - before
 
     def _timings(self, watch: Stopwatch, scored: Scored, sampled: int) -> dict[str, float]:

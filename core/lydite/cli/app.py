@@ -9,6 +9,7 @@ import typer
 from lydite.cli.audit import audit
 from lydite.cli.check import check
 from lydite.cli.new import new_app
+from lydite.cli.plan import plan
 from lydite.cli.plugins import plugins_app
 from lydite.cli.report import report
 from lydite.cli.score import score
@@ -23,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(train)
+app.command()(plan)
 app.command()(report)
 app.command()(audit)
 app.command()(score)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lydite.objective.advantages import with_advantages
     from lydite.objective.batch import Batch, build_batch
+    from lydite.objective.correction import CorrectionSettings, Drawn, importance_weights, sampling_figures
     from lydite.objective.logprobs import TokenLogps, completion_logps, token_logps
     from lydite.objective.losses import (
         LOSSES,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = [
     "LOSSES",
     "Batch",
+    "CorrectionSettings",
+    "Drawn",
     "HiddenStatePolicy",
     "LossFn",
     "LossInputs",
@@ -37,10 +40,12 @@ __all__ = [
     "UpdateTotals",
     "build_batch",
     "completion_logps",
+    "importance_weights",
     "merge_metrics",
     "micro_batch_loss",
     "policy_logps",
     "reference_logps",
+    "sampling_figures",
     "token_logps",
     "update_totals",
     "with_advantages",
@@ -49,6 +54,7 @@ __all__ = [
 _MODULES = {
     "advantages": ("with_advantages",),
     "batch": ("Batch", "build_batch"),
+    "correction": ("CorrectionSettings", "Drawn", "importance_weights", "sampling_figures"),
     "logprobs": ("TokenLogps", "completion_logps", "token_logps"),
     "losses": ("LOSSES", "LossFn", "LossInputs", "LossOutput", "LossSettings", "UpdateTotals", "update_totals"),
     "metrics": ("LossMetrics", "merge_metrics"),

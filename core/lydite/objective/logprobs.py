@@ -1,9 +1,9 @@
 """Log-probabilities and entropies of tokens from hidden states, without the logits as a whole.
 
 The head runs over chunks of tokens, so that a tile [chunk, V] is the largest tensor there is. Matrix
-products stay in the head's own type (bf16 on a CPU is five times as fast as fp32, and it is what the
-sampler does); everything after them is fp32. Policy, old policy and reference take this one road, so the
-ratio of equal policies is exactly 1.
+products stay in the head's own type on a CPU (bf16 is five times as fast there as fp32, and it is what
+the sampler does) and are summed into fp32 on a GPU; everything after them is fp32. Policy, old policy
+and reference take this one road, so the ratio of equal policies is exactly 1.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from lydite.policy.head import head_product
 
 if TYPE_CHECKING:
     from lydite.objective.batch import Batch
@@ -121,7 +123,7 @@ class _Tile(NamedTuple):
 
 def _tile(hidden: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, shape: _Shape, *, slope: bool) -> _Tile:
     """One chunk, in two fp32 tiles of [n, V] (three with a softcap and a slope)."""
-    product = F.linear(hidden.to(weight.dtype), weight, bias)
+    product = head_product(hidden, weight, bias)
     # A product that is fp32 already is this function's own, and is overwritten; float() would not copy it.
     z = product if product.dtype == torch.float32 else product.float()
     del product
@@ -169,6 +171,7 @@ def _over_chunks(
         if gradient is not None:
             assert tile.slope is not None
             gradient[own] = tile.slope.to(weight.dtype) @ weight
+        del tile  # or this chunk's slope would be there beside the next one's two tiles
     return logps, entropy
 
 

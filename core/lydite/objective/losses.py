@@ -2,14 +2,15 @@
 
 With r = exp(logp - old_logp), advantage A of the completion, the loss of one token is
 
-    l = -min(min(r, delta) A, clip(r, 1 - epsilon, 1 + epsilon_high) A) + beta r KL,
+    l = -w min(min(r, delta) A, clip(r, 1 - epsilon, 1 + epsilon_high) A) + beta r KL,
     KL = exp(ref - logp) - (ref - logp) - 1,
 
-(the factor r makes the gradient of the KL term unbiased, and matters for the gradient even where r is 1),
-and a loss type says what the sum of l over the tokens of an update is divided by. The divisors are those
-of the whole update (`UpdateTotals`), so micro-batches of any sizes, summed, give the update's own loss and
-gradient. TRL divides within each micro-batch and then by their number: with one micro-batch per update,
-or micro-batches that are equal in what the loss type counts, both are the same number.
+(the factor r makes the gradient of the KL term unbiased, and matters for the gradient even where r is 1; w is
+the token's weight of `objective.correction`, a constant that the KL term does not have), and a loss type says
+what the sum of l over the tokens of an update is divided by. The divisors are those of the whole update
+(`UpdateTotals`), so micro-batches of any sizes, summed, give the update's own loss and gradient. TRL divides
+within each micro-batch and then by their number: with one micro-batch per update, or micro-batches that are
+equal in what the loss type counts, both are the same number.
 
 Source: GRPO (DeepSeekMath, arXiv 2402.03300) equations 3 and 4; `epsilon_high` from DAPO (arXiv 2503.14476)
 equation 10; `delta` from INTELLECT-2 (arXiv 2505.07291), two-sided clipping; the k3 estimate of KL from J. Schulman,
@@ -100,6 +101,8 @@ class LossInputs:
     """[b, T], of the reference; needed when beta > 0."""
     entropy: Tensor | None = None
     """[b, T] in nats, for the metrics."""
+    importance_weights: Tensor | None = None
+    """[b, T], what the surrogate of each token is multiplied by; None: nothing makes up for the engine."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,6 +183,8 @@ def _token_losses(inputs: LossInputs, settings: LossSettings) -> tuple[Tensor, L
     highest = 1.0 + (settings.epsilon if settings.epsilon_high is None else settings.epsilon_high)
     bounded = ratio if settings.delta is None else ratio.clamp(max=settings.delta)
     losses = -torch.minimum(bounded * advantages, ratio.clamp(lowest, highest) * advantages)
+    if inputs.importance_weights is not None:
+        losses = losses * torch.where(mask, inputs.importance_weights, 0.0)
     kl: Tensor | None = None
     if settings.beta > 0.0:
         if inputs.ref_logps is None:
@@ -190,13 +195,19 @@ def _token_losses(inputs: LossInputs, settings: LossSettings) -> tuple[Tensor, L
             kl = kl * ratio
         losses = losses + settings.beta * kl
     with torch.no_grad():
-        metrics = _metrics(
-            mask, (ratio < lowest) & (advantages < 0), (ratio > highest) & (advantages > 0), inputs.entropy, kl
-        )
+        low, high = (ratio < lowest) & (advantages < 0), (ratio > highest) & (advantages > 0)
+        live = (advantages != 0) & (inputs.logps != 0) & ~low & ~high
+        if settings.delta is not None:
+            live &= ratio <= torch.where(advantages > 0, settings.delta, max(settings.delta, highest))
+        if inputs.importance_weights is not None:
+            live &= inputs.importance_weights != 0
+        metrics = _metrics(mask, low, high, live, inputs.entropy, kl)
     return torch.where(mask, losses, 0.0), metrics
 
 
-def _metrics(mask: Tensor, low: Tensor, high: Tensor, entropy: Tensor | None, kl: Tensor | None) -> LossMetrics:
+def _metrics(
+    mask: Tensor, low: Tensor, high: Tensor, live: Tensor, entropy: Tensor | None, kl: Tensor | None
+) -> LossMetrics:
     lengths = mask.sum(1).double()
     low_share, high_share = (((clipped & mask).sum(1) / lengths)[lengths > 0] for clipped in (low, high))
     infinite = torch.full((1,), float("inf"), dtype=torch.float64, device=mask.device)
@@ -206,6 +217,7 @@ def _metrics(mask: Tensor, low: Tensor, high: Tensor, entropy: Tensor | None, kl
 
     return LossMetrics(
         tokens=lengths.sum(),
+        live=(live & mask).sum().double(),
         entropy=total(entropy),
         kl=total(kl),
         low=(low & mask).sum().double(),

@@ -15,6 +15,8 @@ class LossMetrics:
 
     tokens: Tensor
     """Tokens in the loss."""
+    live: Tensor
+    """Of those, the ones whose surrogate has a gradient: an advantage, a weight, no clip, and no certainty (p < 1)."""
     entropy: Tensor | None
     """Sum over tokens, in nats; None where it was not asked for."""
     kl: Tensor | None

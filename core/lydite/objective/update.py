@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lydite.objective.batch import Batch
+from lydite.objective.correction import CorrectionSettings, importance_weights
 from lydite.objective.logprobs import TokenLogps, completion_logps, scattered_logps
 from lydite.objective.losses import LOSSES, LossInputs, LossOutput, LossSettings, UpdateTotals
 from lydite.objective.shared import share_prompts
@@ -88,7 +89,8 @@ def micro_batch_loss(
 
     `old_logps` [b, T] are those of the policy that sampled; None when that is the policy as it is now.
     `ref_logps` [b, T] spare a forward pass where they are known from an earlier iteration; None computes
-    them under `policy.reference()` when beta > 0.
+    them under `policy.reference()` when beta > 0. Where the engine gave log-probabilities, and the configuration
+    wants it, tokens are weighed by how far those are from the old ones.
 
     Raises:
         ValueError: when the given log-probabilities are not of the micro-batch's shape.
@@ -101,13 +103,19 @@ def micro_batch_loss(
         ref_logps = reference_logps(policy, batch_rows, config)
     logps, entropy = policy_logps(policy, batch_rows, config)
     detached = logps.detach()
+    old_logps = detached if old_logps is None else old_logps
+    settings, sampler_logps = CorrectionSettings.of(config), batch_rows.sampler_logps
+    weights = None
+    if settings is not None and sampler_logps is not None:
+        weights = importance_weights(old_logps, sampler_logps, batch_rows.completion_mask, settings)
     inputs = LossInputs(
         logps=logps,
-        old_logps=detached if old_logps is None else old_logps,
+        old_logps=old_logps,
         advantages=batch_rows.advantages,
         mask=batch_rows.completion_mask,
         totals=totals,
         ref_logps=ref_logps,
+        importance_weights=weights,
         entropy=entropy,
     )
     return LOSSES[config.loss_type](inputs, LossSettings.of(config)), detached

@@ -39,9 +39,9 @@ def layer_square_bytes(shapes: ModelShapes, work: Workload, *, itemsize: int) ->
     """What one layer's attention keeps of every pair of tokens: its mask, and without a fused kernel the scores.
 
     A bool mask [R, 1, S, S] becomes one of numbers in each layer. Scores [R, heads, S, S] are kept as softmax gave
-    them in fp32, rounded, and (bounded, in some families) before.
+    them in fp32, and either rounded and bounded in 16 bit, or bounded in fp32.
     """
-    scores = shapes.heads * (4 + 2 * itemsize) if shapes.keeps_scores else 0
+    scores = 8 * shapes.heads if shapes.keeps_scores else 0
     return work.rows * work.row_tokens**2 * (itemsize + scores)
 
 
@@ -52,24 +52,28 @@ def activation_bytes(config: RunConfig, shapes: ModelShapes, work: Workload, *, 
     mask, the hidden states with their gradient, and the adapter's (or all) weights rounded to the model's type.
     """
     tokens = work.micro_batch_tokens
+    residual = itemsize if config.lora.enabled else 4
     if config.train.gradient_checkpointing:
-        kept = shapes.layers * shapes.hidden * (itemsize if config.lora.enabled else 4) * tokens
+        kept = shapes.layers * shapes.hidden * residual * tokens
     else:
         kept = shapes.layers * _layer_bytes(config, shapes, work, itemsize)
     mask = work.rows * work.row_tokens**2
-    ends = 4 * tokens * shapes.hidden * itemsize
+    ends = 4 * tokens * shapes.hidden * residual
     rounded = itemsize * (adapter if config.lora.enabled else shapes.parameters) if itemsize < 4 else 0
     return kept + mask + ends + rounded
 
 
 def backward_bytes(config: RunConfig, shapes: ModelShapes, work: Workload, *, itemsize: int, packed: bool) -> int:
-    """What the backward pass through one layer adds: gradients of the feed-forward width and of two fp32 residuals,
-    one unpacked weight, and with gradient checkpointing everything that the layer had not kept.
+    """What the backward pass through one layer adds.
+
+    Gradients of the feed-forward width, of two fp32 residuals, and of scores where those are kept; one unpacked
+    weight; and with gradient checkpointing everything that the layer had not kept.
     """
+    scores = 4 * shapes.heads * work.rows * work.row_tokens**2 if shapes.keeps_scores else 0
     flowing = work.micro_batch_tokens * (shapes.intermediate * itemsize + 2 * shapes.hidden * 4)
     unpacking = max((one.parameters for one in shapes.linears), default=0) * itemsize if packed else 0
     again = _layer_bytes(config, shapes, work, itemsize) if config.train.gradient_checkpointing else 0
-    return flowing + unpacking + again
+    return scores + flowing + unpacking + again
 
 
 def head_tile_bytes(config: RunConfig, shapes: ModelShapes) -> int:

@@ -17,7 +17,7 @@ from lydite.policy.adapter import Switch
 from lydite.policy.attention import agree_on_a_trial, attention_mask_of, takes_any_mask
 from lydite.policy.chat import Chat, special_ids
 from lydite.policy.decode import decode
-from lydite.policy.head import Head
+from lydite.policy.head import Head, head_product
 from lydite.policy.nf4 import unpacked_copies
 from lydite.policy.quiet import without_chatter
 from lydite.policy.sampler import Draw, uniform_table
@@ -136,7 +136,7 @@ class Policy:
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits [N, V] of hidden states [N, H]. For a few rows at a time; training goes by chunks of `head()`."""
         head = self.head()
-        logits = nn.functional.linear(hidden.to(head.weight.dtype), head.weight, head.bias)
+        logits = head_product(hidden, head.weight, head.bias)
         if head.logit_scale != 1.0:
             logits = logits * head.logit_scale
         return logits if head.softcap is None else torch.tanh(logits.float() / head.softcap) * head.softcap

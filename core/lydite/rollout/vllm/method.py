@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lydite.kernels import nf4_linear
+from lydite.policy.head import head_product
 from lydite.rollout.vllm.binding import Binding, Group
 
 NAME: Final = "lydite"
@@ -107,9 +108,9 @@ def register() -> None:
 
         def apply(self, layer: nn.Module, x: Tensor, bias: Tensor | None = None) -> Tensor:
             weight: Any = layer.weight
-            if Shared.float32_head:
-                return _float32_logits(x, weight, bias)
-            return nn.functional.linear(x, weight, bias)
+            if Shared.float32_head and not x.is_cuda:  # on a GPU they are float32 anyway
+                return nn.functional.linear(x.float(), weight.float(), None if bias is None else bias.float())
+            return head_product(x, weight, bias)
 
     @register_quantization_config(NAME)
     class Config(QuantizationConfig):  # type: ignore[misc]
@@ -137,9 +138,3 @@ def register() -> None:
             if isinstance(layer, LinearBase):
                 return LinearMethod(prefix, self.packed_modules_mapping)
             return EmbeddingMethod() if isinstance(layer, VocabParallelEmbedding) else None
-
-
-def _float32_logits(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Logits summed and kept in float32; on a GPU without a float32 copy of the weight."""
-    logits = torch.mm(x, weight.t(), out_dtype=torch.float32) if x.is_cuda else x.float() @ weight.t().float()
-    return logits if bias is None else logits + bias.float()

@@ -1,0 +1,90 @@
+"""Random models on disk: weights in bf16, a tokenizer that knows every token, and one LoRA adapter as peft saves it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu.shapes import LINEARS, LORA_ALPHA, LORA_RANK, Shape
+
+END = "<|endoftext|>"
+"""The name that Qwen2's tokenizer class would add a token for, behind the model's vocabulary, if there were none."""
+DONE = "made"
+"""Written last: a folder without it is made anew."""
+
+
+def model_folder(models: Path, name: str) -> Path:
+    """Where the model of this name is."""
+    return models / name
+
+
+def make_model(shape: Shape, folder: Path, *, device: str, seed: int = 0) -> bool:
+    """Writes the model; False when it is there already."""
+    if (folder / DONE).is_file():
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    _write_weights(shape, folder, device, seed)
+    _tokenizer(shape).save_pretrained(folder)
+    write_adapter(folder / "adapter", adapter_tensors(shape, device=device, seed=seed))
+    (folder / DONE).write_text("")
+    return True
+
+
+def adapter_tensors(shape: Shape, *, device: str, seed: int) -> dict[str, Any]:
+    """The tensors of an adapter of rank 16 on every linear layer, by peft's names, in bf16 and none of them zero."""
+    import torch
+
+    draws = torch.Generator(device).manual_seed(seed)
+    made = {}
+    for layer in range(shape.layers):
+        for name in LINEARS:
+            inputs, outputs = shape.linear_sizes(name)
+            for part, size in (("lora_A", (LORA_RANK, inputs)), ("lora_B", (outputs, LORA_RANK))):
+                drawn = torch.randn(size, generator=draws, device=device) * 0.01
+                made[f"base_model.model.model.layers.{layer}.{name}.{part}.weight"] = drawn.to(torch.bfloat16)
+    return made
+
+
+def write_adapter(folder: Path, tensors: dict[str, Any]) -> None:
+    """Writes the two files of peft's `save_pretrained`."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: one.contiguous().cpu() for name, one in tensors.items()}, folder / "adapter_model.safetensors")
+    settings = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": LORA_RANK,
+        "lora_alpha": LORA_ALPHA,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": [name.rpartition(".")[2] for name in LINEARS],
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+
+
+def _write_weights(shape: Shape, folder: Path, device: str, seed: int) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(shape.config(), dtype=torch.bfloat16)
+    model.save_pretrained(folder)
+
+
+def _tokenizer(shape: Shape) -> Any:
+    """A byte-level tokenizer without merges: a text of n ASCII letters has n tokens, and every token has a text."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = [f"Ġw{place}" for place in range(shape.vocabulary - len(alphabet) - 1)]
+    vocabulary = {token: place for place, token in enumerate([*alphabet, *words, END])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=END)

@@ -1,0 +1,109 @@
+"""The arm of TRL: whole GRPO steps on the same model, prompts and lengths as lydite's."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.gpu.make import model_folder
+from benchmarks.gpu.meter import Meter, Parts, now
+from benchmarks.gpu.results import Writer
+from benchmarks.gpu.shapes import LORA_ALPHA, LORA_RANK
+from benchmarks.gpu.steps import GROUP, LEARNING_RATE, Steps, coin_of, write_gap
+
+
+def trl(given: argparse.Namespace, writer: Writer) -> None:
+    """TRL's GRPOTrainer by its documentation: QLoRA in bitsandbytes, vLLM colocated, the rest as it comes."""
+    parts, meter = Parts(), Meter()
+    with parts.part("import"):
+        import torch
+        from benchmarks.gpu.plugin import letters
+        from datasets import Dataset
+        from peft import LoraConfig
+        from transformers import AutoTokenizer, BitsAndBytesConfig, TrainerCallback
+        from trl import GRPOConfig, GRPOTrainer
+    folder, output = model_folder(given.models, given.model), given.logs / f"run-{writer.arm}"
+    count = given.warm_up + given.repeats
+    prompts = letters(length=given.prompt, size=count * given.sequences // GROUP)
+    with parts.part("weights and engine"):
+        trainer: Any = GRPOTrainer(
+            model=str(folder),
+            reward_funcs=coins,
+            args=GRPOConfig(
+                output_dir=str(output),
+                report_to="none",
+                save_strategy="no",
+                logging_steps=1,
+                disable_tqdm=True,
+                max_steps=count,
+                learning_rate=LEARNING_RATE,
+                per_device_train_batch_size=given.micro_batch,
+                gradient_accumulation_steps=given.sequences // given.micro_batch,
+                num_generations=GROUP,
+                max_completion_length=given.new,
+                generation_kwargs={"ignore_eos": True},
+                model_init_kwargs={"dtype": "bfloat16"},
+                use_vllm=True,
+                vllm_mode="colocate",
+                vllm_gpu_memory_utilization=given.trl_memory,
+                vllm_max_model_length=given.prompt + given.new,
+            ),
+            train_dataset=Dataset.from_list([{"prompt": one.prompt} for one in prompts]),
+            processing_class=AutoTokenizer.from_pretrained(folder, padding_side="left"),
+            quantization_config=BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_compute_dtype=torch.bfloat16,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+            ),
+            peft_config=LoraConfig(
+                r=LORA_RANK, lora_alpha=LORA_ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"
+            ),
+        )
+    steps = Steps(given, meter, parts)
+
+    class Ends(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            steps.begin()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            steps.end()
+
+    trainer.add_callback(Ends())
+    generated = _timed(trainer.vllm_generation, "generate")
+    synced = _timed(trainer.vllm_generation, "sync_weights")
+    trainer.train()
+    logs = [one for one in trainer.state.log_history if "loss" in one and "train_runtime" not in one]
+    lengths = {one["completions/mean_length"] for one in logs}
+    if lengths != {float(given.new)}:
+        raise SystemExit(f"completions had {sorted(lengths)} tokens on average, and {given.new} were meant")
+    steps.write(writer)
+    generation = [one + other for one, other in zip(generated, synced, strict=True)][given.warm_up :]
+    writer.figure("generation", "s", generation, weights_included=True)
+    writer.figure("hand-over of weights", "s", synced[given.warm_up :])
+    writer.figure("training", "s", [
+        whole - part for whole, part in zip(steps.seconds(), generation, strict=True)
+    ], note="the rest of the step")  # fmt: skip
+    write_gap(writer, logs[given.warm_up :])
+
+
+def coins(completions: list[str], **_: Any) -> list[float]:
+    """Random rewards, decided by the texts."""
+    return [coin_of(one) for one in completions]
+
+
+def _timed(holder: Any, name: str) -> list[float]:
+    """The seconds of each call of the method from now on."""
+    method: Callable[..., Any] = getattr(holder, name)
+    seconds: list[float] = []
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        begun = now()
+        try:
+            return method(*args, **kwargs)
+        finally:
+            seconds.append(now() - begun)
+
+    setattr(holder, name, timed)
+    return seconds
