@@ -8,11 +8,15 @@
 # make constraints                the versions installed here, as constraints.txt
 # make clean                      removes what these made, but no runs
 #
-# PYTHON     the interpreter that .venv is made with; 3.11 or newer
-# PIP_FLAGS  more flags for pip install, for example an index that offers torch's CPU build
+# PYTHON        the interpreter that .venv is made with; 3.11 or newer
+# PIP_FLAGS     more flags for pip install, for example an index that offers torch's CPU build
+# PYTEST_FLAGS  flags for pytest in place of those below; an empty one runs all tests in one process
 
 PYTHON ?= python3
 PIP_FLAGS ?=
+# Two processes, for CI has two cores and each may take some GB. The tests of a file stay in one, where they share
+# what they set up. Files begin in their order: by default those with the most tests do, and the slow ones have few.
+PYTEST_FLAGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 TASK ?= arithmetic
 
 BIN := .venv/bin

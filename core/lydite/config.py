@@ -291,8 +291,8 @@ class TrainConfig(Section):
     """Of each token or of the whole completion; a weight beyond the limits is cut to them, or made 0.
 
     TRL's own default is sequence_mask, which drops a long completion for a small difference on each of its tokens."""
-    vllm_importance_sampling_clip_max: float | None = Field(3.0, gt=0.0)
-    """Largest weight; None: no limit."""
+    vllm_importance_sampling_clip_max: float = Field(3.0, gt=0.0)
+    """Largest weight. A configuration file cannot say TRL's None; 1e9 is no limit."""
     vllm_importance_sampling_clip_min: float | None = Field(None, ge=0.0)
     """Smallest weight; None: no limit."""
     mask_truncated_completions: bool = False
@@ -343,7 +343,7 @@ class TrainConfig(Section):
     @model_validator(mode="after")
     def _limits_are_in_order(self) -> TrainConfig:
         low, high = self.vllm_importance_sampling_clip_min, self.vllm_importance_sampling_clip_max
-        if low is not None and high is not None and low > high:
+        if low is not None and low > high:
             raise ValueError(
                 f"vllm_importance_sampling_clip_min = {low} is above vllm_importance_sampling_clip_max = {high}; "
                 "the smallest weight cannot be larger than the largest"

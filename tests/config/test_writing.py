@@ -89,6 +89,8 @@ def configs(draw: st.DrawFn) -> RunConfig:
                 per_device_train_batch_size=st.just(group * draw(st.integers(1, 3))),
                 gradient_accumulation_steps=st.just(passes),
                 steps_per_generation=st.just(passes * 2) | st.none(),
+                vllm_importance_sampling_clip_min=st.none() | st.floats(0, 1),
+                vllm_importance_sampling_clip_max=st.floats(1, 9),
             )
         ),
         "length": draw(

@@ -343,12 +343,9 @@ def test_weights_loss_and_figures_where_the_engine_is_off(
     """TRL's own step on completions whose engine, one token of which it cannot tell, is not quite the trainer."""
     plain = batch_of(scored)
     low, high = limits
-    options = {
-        "vllm_importance_sampling_mode": mode,
-        "vllm_importance_sampling_clip_min": low,
-        "vllm_importance_sampling_clip_max": high,
-    }
-    config = TrainConfig(beta=beta, max_completion_length=LIMIT, **options)
+    options = {"vllm_importance_sampling_mode": mode, "vllm_importance_sampling_clip_min": low}
+    most = 1e9 if high is None else high
+    config = TrainConfig(beta=beta, max_completion_length=LIMIT, vllm_importance_sampling_clip_max=most, **options)
     totals = update_totals(plain, 0, plain.size, max_completion_length=LIMIT)
     mine = LlamaPolicy(copy.deepcopy(model))
     old = policy_logps(mine, plain, config).logps.detach()
@@ -359,7 +356,7 @@ def test_weights_loss_and_figures_where_the_engine_is_off(
     output, _ = micro_batch_loss(mine, batch, totals, config, ref_logps=ref)
     torch.autograd.backward(output.loss)
 
-    trainer = trl_trainer(loss_type="dapo", beta=beta, **options)
+    trainer = trl_trainer(loss_type="dapo", beta=beta, vllm_importance_sampling_clip_max=high, **options)
     trainer.use_vllm = True  # after the constructor, which would start it
     pairs = [(group.prompt, one) for group in scored.groups for one in group.completions]
     prompts = [list(prompt.token_ids) for prompt, _ in pairs]

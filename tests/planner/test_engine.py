@@ -14,9 +14,10 @@ from support.planned_runs import GIB, card, run_config
 from lydite.config import RunConfig
 from lydite.errors import ConfigError
 from lydite.planner import EnginePlan, FreeMemory, ModelShapes, plan_engine
-from lydite.planner.engine import DoesNotFitError, engine_work, graph_sizes
+from lydite.planner.engine import DoesNotFitError, engine_work
 from lydite.planner.parts import Parts, parts_of
-from lydite.planner.workload import BLOCK, kv_tokens, workload
+from lydite.planner.sizing import graph_sizes
+from lydite.planner.workload import BLOCK, LEAST_ROOM, kv_tokens, workload
 
 
 def parts(config: RunConfig, shapes: ModelShapes, memory: FreeMemory, plan: EnginePlan) -> Parts:
@@ -67,7 +68,7 @@ def test_a_plan_stays_within_its_share_and_holds_its_sequences(
     taken += 0 if loaded else sized.loaded
     assert taken <= share * memory.free
     assert 1 <= plan.max_num_seqs <= min(1024, config.train.generation_batch_size)
-    assert plan.max_model_len == prompt + length
+    assert plan.max_model_len == max(prompt + length, LEAST_ROOM)
     held = plan.kv_cache_bytes // (sized.kv_per_token * BLOCK)
     assert held > blocks_in_use(config, plan.max_num_seqs)
     assert held > math.ceil(plan.max_model_len / BLOCK), "vLLM starts only where one whole sequence fits"
@@ -182,7 +183,7 @@ def test_weights_are_unpacked_where_the_copy_fits_beside_the_cache(llama_8b: Mod
 def test_a_copy_may_cost_half_of_the_sequences_and_no_more(llama_8b: ModelShapes) -> None:
     config = run_config(train={"steps_per_generation": 128, "max_completion_length": 2048})
     seen = set()
-    for gib in range(22, 80, 2):
+    for gib in range(22, 80, 6):
         with_copy = plan_engine(config, llama_8b, card(gib))
         without = plan_engine(
             config.model_copy(update={"engine": config.engine.model_copy(update={"unpack_weights": "never"})}),
@@ -257,3 +258,9 @@ def test_more_sequences_need_more_tokens(llama_8b: ModelShapes, first: int, seco
     work = workload(config, llama_8b, sequences=1, prefill_tokens=1, graph_sizes=())
     low, high = sorted((first, second))
     assert kv_tokens(config, work, low) <= kv_tokens(config, work, high)
+
+
+def test_the_cache_has_one_whole_sequence_and_a_block_that_the_engine_keeps(llama_8b: ModelShapes) -> None:
+    config = run_config(rewards={"correct": {"use": "none", "judge": "engine"}})
+    work = workload(config, llama_8b, sequences=1, prefill_tokens=1, graph_sizes=())
+    assert kv_tokens(config, work, 1) == work.longest + BLOCK

@@ -115,3 +115,11 @@ def test_what_is_packed_is_what_policy_packs(load: Load, kept: tuple[str, ...]) 
 
 def test_nothing_is_packed_without_nf4(llama_8b: ModelShapes) -> None:
     assert llama_8b.packed(ModelConfig(path="none"), on_cpu=False) == ()
+
+
+def test_a_familys_targets_are_taken_where_the_model_has_them(load: Load) -> None:
+    _, policy = load("llama")
+    shapes = shapes_of_config(policy.config, ("v_proj", "no_such_proj"))
+    assert {one.name.rpartition(".")[2] for one in shapes.adapted(LoraConfig())} == {"v_proj"}
+    own = LoraConfig(target_modules=("o_proj",))
+    assert {one.name.rpartition(".")[2] for one in shapes.adapted(own)} == {"o_proj"}

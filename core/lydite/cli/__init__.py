@@ -22,6 +22,8 @@ ENVIRONMENT: Final = {
     "DO_NOT_TRACK": "1",
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "BITSANDBYTES_NOWELCOME": "1",
+    # Otherwise vLLM's CPU build tells of memory policies in the middle of a run's start.
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 """Set where the user has not set them already."""
 

@@ -14,9 +14,10 @@ from lydite.kernels.nf4_dequantise import dequantise_into, kernel_tensors
 from lydite.kernels.switch import interpreted, is_on
 
 # A weight is unpacked once for every BM rows, so that its cost grows with them, while unpacking into memory costs
-# the same for any number and cuBLAS then runs near the matrix units' peak. On an H100 the two meet between 64 and
-# 256 rows: the ridge of 16-bit products is 260 rows, and unpacking adds to it.
-FUSED_ROWS: Final = 128
+# the same for any number and cuBLAS then runs near the matrix units' peak. Measured on an H100 with the shapes of 1.5B
+# and 8B models: at 32 rows the fused product is up to 2.6 times as fast, at 64 still ahead in all but two of seven
+# shapes, at 128 behind in four (benchmarks/results/kernels-h100.jsonl).
+FUSED_ROWS: Final = 64
 WARPS_A_PROCESSOR: Final = 16  # what fits by the registers; fewer leave memory idle while they all unpack
 SHORTEST_PART: Final = 256  # features: four tiles, as many as are on their way at once
 MOST_PARTS: Final = 16  # what is written and read again to add parts up stays below what the weight takes

@@ -4,7 +4,8 @@
     workload      what a run asks for at once, in sequences and tokens
     parts         bytes of each part; `activations` has those of training
     memory        what is free
-    engine        sizes for vLLM
+    engine        sizes for vLLM; `sizing` has the arithmetic
+    plan          all of it, for `lydite plan`; `advice` has what to change, `source` the shapes of a model on disk
 
 Importing this package imports no torch.
 """

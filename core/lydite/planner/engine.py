@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from lydite.config import RunConfig
 from lydite.errors import ConfigError
 from lydite.planner.memory import FreeMemory, in_units
-from lydite.planner.parts import Parts, parts_of
+from lydite.planner.parts import Parts
 from lydite.planner.shapes import ModelShapes
-from lydite.planner.workload import MOST_SEQUENCES, Workload, kv_tokens, sequences_wanted, workload
-
-CPU_KV_SHARE: Final = 0.25  # of a machine's memory: it is no card of one's own, and other programs live in it
-_LEAST_PREFILL: Final = 2048  # tokens; fewer at once leave a GPU idle
-_MOST_PREFILL: Final = ((40 * 2**30, 16384), (12 * 2**30, 8192), (0, 4096))  # device memory, tokens
+from lydite.planner.sizing import CPU_KV_SHARE, Sizing, prefill_tokens, sized_work
+from lydite.planner.workload import MOST_SEQUENCES, Workload, sequences_wanted, workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +55,13 @@ def plan_engine(config: RunConfig, shapes: ModelShapes, memory: FreeMemory) -> E
         DoesNotFitError: when not one sequence of full length fits; a ConfigError too.
     """
     wanted = min(config.engine.max_batch_size or sequences_wanted(config), MOST_SEQUENCES)
-    asked = _work(config, shapes, memory, wanted)
+    asked = sized_work(config, shapes, memory, wanted)
     _check_context(config, shapes, asked)
-    sizing = _Sizing(config, shapes, memory)
+    sizing = Sizing(config, shapes, memory)
     unpack, sequences = _unpack_and_sequences(sizing, wanted)
     if not sequences:
         raise _does_not_fit(sizing, unpack=unpack)
-    work = _work(config, shapes, memory, sequences)
+    work = sized_work(config, shapes, memory, sequences)
     parts = sizing.parts(sequences)
     kv_bytes = config.engine.kv_cache_bytes or sizing.kv_bytes(sequences)
     held = kv_bytes + (parts.copy if unpack else 0)
@@ -98,88 +94,7 @@ def engine_work(config: RunConfig, shapes: ModelShapes, plan: EnginePlan) -> Wor
     )
 
 
-def graph_sizes(sequences: int) -> tuple[int, ...]:
-    """Batch sizes to record decode steps for: few, since each takes time at the start, yet never far from a batch.
-
-    Powers of two to 64, then multiples of 64, and the largest batch itself.
-    """
-    sizes = [1, 2, 4, 8, 16, 32, *range(64, sequences + 1, 64)]
-    return (*(size for size in sizes if size < sequences), sequences)
-
-
-def prefill_tokens(config: RunConfig, memory: FreeMemory) -> int:
-    """Tokens of prompts read at once: half of the step's distinct prompts, within what suits the device."""
-    most = next(tokens for size, tokens in _MOST_PREFILL if memory.total >= size)
-    if memory.device == "cpu":
-        most = _MOST_PREFILL[-1][1]
-    prompts = config.train.prompts_per_step * config.data.max_prompt_length
-    power_of_two = 1 << (prompts // 2 - 1).bit_length() if prompts > 1 else 1
-    return min(max(power_of_two, _LEAST_PREFILL), most)
-
-
-def _work(config: RunConfig, shapes: ModelShapes, memory: FreeMemory, sequences: int) -> Workload:
-    recorded = memory.device == "cuda" and config.engine.cuda_graphs
-    return workload(
-        config,
-        shapes,
-        sequences=sequences,
-        prefill_tokens=max(prefill_tokens(config, memory), sequences),  # vLLM wants a token for each
-        graph_sizes=graph_sizes(sequences) if recorded else (),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Sizing:
-    """What is asked about again and again while the sizes are looked for."""
-
-    config: RunConfig
-    shapes: ModelShapes
-    memory: FreeMemory
-
-    @property
-    def budget(self) -> int:
-        """Bytes that the plan may give away."""
-        return int(self.config.engine.memory_share * self.memory.free)
-
-    def parts(self, sequences: int) -> Parts:
-        work = _work(self.config, self.shapes, self.memory, sequences)
-        return parts_of(self.config, self.shapes, work, device=self.memory.device, vllm=True)
-
-    def kv_bytes(self, sequences: int) -> int:
-        """What these sequences need at full length."""
-        work = _work(self.config, self.shapes, self.memory, sequences)
-        return kv_tokens(self.config, work, sequences) * self.parts(sequences).kv_per_token
-
-    def standing(self, parts: Parts) -> int:
-        """What is there in both phases, and is not yet."""
-        loaded = 0 if self.memory.policy_loaded else parts.loaded
-        return loaded + parts.lasting + parts.rounded + parts.graphs
-
-    def rollout(self, sequences: int, *, unpack: bool) -> int:
-        """Bytes while the engine samples."""
-        parts = self.parts(sequences)
-        kv = self.config.engine.kv_cache_bytes or self.kv_bytes(sequences)
-        return self.standing(parts) + parts.workspace + kv + (parts.copy if unpack else 0)
-
-    def fits(self, sequences: int, *, unpack: bool) -> bool:
-        needed = self.kv_bytes(sequences)
-        given = self.config.engine.kv_cache_bytes
-        if given is not None and needed > given:
-            return False
-        if given is None and self.memory.device == "cpu" and needed > CPU_KV_SHARE * self.memory.free:
-            return False
-        return self.rollout(sequences, unpack=unpack) <= self.budget
-
-    def most_sequences(self, wanted: int, *, unpack: bool) -> int:
-        """The most sequences, up to those wanted, that fit at full length; 0 when not one does."""
-        low, high = 0, wanted
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self.fits(middle, unpack=unpack) else (low, middle - 1)
-        return low
-
-
-def _unpack_and_sequences(sizing: _Sizing, wanted: int) -> tuple[bool, int]:
+def _unpack_and_sequences(sizing: Sizing, wanted: int) -> tuple[bool, int]:
     choice = sizing.config.engine.unpack_weights
     if sizing.parts(1).packed and choice != "never":
         with_copy, without = (sizing.most_sequences(wanted, unpack=unpack) for unpack in (True, False))
@@ -190,7 +105,7 @@ def _unpack_and_sequences(sizing: _Sizing, wanted: int) -> tuple[bool, int]:
     return False, sizing.most_sequences(wanted, unpack=False)
 
 
-def _release(sizing: _Sizing, parts: Parts, held: int) -> tuple[bool, str]:
+def _release(sizing: Sizing, parts: Parts, held: int) -> tuple[bool, str]:
     choice = sizing.config.engine.release_kv_cache
     if sizing.memory.device == "cpu":
         return False, "the KV cache stays while it trains: vLLM gives no memory back on a CPU"
@@ -229,7 +144,7 @@ def _check_context(config: RunConfig, shapes: ModelShapes, work: Workload) -> No
     )
 
 
-def _does_not_fit(sizing: _Sizing, *, unpack: bool) -> DoesNotFitError:
+def _does_not_fit(sizing: Sizing, *, unpack: bool) -> DoesNotFitError:
     config, memory = sizing.config, sizing.memory
     kv, given = sizing.kv_bytes(1), config.engine.kv_cache_bytes
     shorter = "lower train.max_completion_length or data.max_prompt_length"
@@ -264,7 +179,7 @@ def _does_not_fit(sizing: _Sizing, *, unpack: bool) -> DoesNotFitError:
     return DoesNotFitError(message, missing=missing, prefill_tokens=prefill)
 
 
-def _memory_line(sizing: _Sizing) -> str:
+def _memory_line(sizing: Sizing) -> str:
     memory = sizing.memory
     when = "beside the policy" if memory.policy_loaded else "before anything is loaded"
     return (

@@ -9,9 +9,10 @@ from typing import Final
 from lydite.config import RunConfig
 from lydite.planner.shapes import ModelShapes
 
-BLOCK: Final = 16  # tokens of one block of vLLM's KV cache; a prompt is shared in whole blocks
+BLOCK: Final = 32  # tokens of one block of vLLM's KV cache, where its CPU build takes multiples of 32 only
 MOST_SEQUENCES: Final = 1024  # beyond this many a decode step is bound by arithmetic, and more only cost memory
 HF_SEQUENCES: Final = 64  # the engine hf's own batch size
+LEAST_ROOM: Final = 512  # tokens; the fixed prompt that engine and trainer are compared on has 100 to 400
 JUDGE: Final = "engine"  # the judge that asks the run's own model
 _JUDGE_TOKENS: Final = 1024  # a judge's own words, and its verdict
 
@@ -54,7 +55,7 @@ def workload(
         if evaluation.data is not None:
             longest_prompt = max(prompt, evaluation.data.max_prompt_length)
         longest_completion = max(completion, evaluation.max_completion_length or 0)
-    longest = longest_prompt + longest_completion
+    longest = min(max(longest_prompt + longest_completion, LEAST_ROOM), max(shapes.context_length, 1))
     if asks_own_model(config):
         longest = min(2 * longest + _JUDGE_TOKENS, max(longest, shapes.context_length))
     shared = train.share_prompts and shapes.shares_prompts

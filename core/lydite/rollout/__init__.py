@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from lydite.errors import EngineError
+from lydite.errors import ConfigError, EngineError
 from lydite.rollout.engine import CanaryAnswer, Engine, Sampling
 from lydite.rollout.retry import generate_with_retry
 
@@ -39,7 +39,7 @@ def make_engine(config: RunConfig, policy: Policy) -> Engine:
         if can_run():
             try:
                 return _vllm(config, policy)
-            except EngineError as error:
+            except (EngineError, ConfigError) as error:  # the second: it does not fit
                 logger.warning("sampling with transformers instead of vLLM: %s", error)
     from lydite.rollout.hf import HF_BATCH_SIZE, HfEngine
 

@@ -212,6 +212,7 @@ def test_what_cannot_be_is_said_before_training(tables: Any, said: str, made: Ca
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing:FutureWarning")
+@pytest.mark.filterwarnings("ignore:TRL currently supports vLLM versions:UserWarning")  # none is used here
 @pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")
 def test_a_step_of_trls_own_trainer(made: Callable[..., TrlRewards], tmp_path: Path) -> None:
     import pyarrow.parquet

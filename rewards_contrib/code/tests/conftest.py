@@ -1,11 +1,14 @@
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from lydite_code.running import SANDBOXES
+
+CHILD_SUBREAPER = 36
+"""Linux's PR_SET_CHILD_SUBREAPER; see prctl(2)."""
 
 
 def works(name: str) -> str:
@@ -30,13 +33,16 @@ def bubblewrap() -> str:
 
 
 @pytest.fixture
-def descendants() -> Callable[[], set[int]]:
+def descendants() -> Iterator[Callable[[], set[int]]]:
     """A function that gives the living processes that this one started, directly or not.
 
-    Orphans are counted: this process becomes the parent of what its children leave behind.
+    Orphans are counted: during the test this process is the parent of what its children leave behind. Afterwards it
+    must not be, for it never waits for them, and a later test may want to see that they are gone.
     """
-    assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0
-    return _descendants
+    prctl = ctypes.CDLL(None).prctl
+    assert prctl(CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    yield _descendants
+    assert prctl(CHILD_SUBREAPER, 0, 0, 0, 0) == 0
 
 
 def _descendants() -> set[int]:

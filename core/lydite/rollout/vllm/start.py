@@ -7,11 +7,12 @@ import logging
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from lydite.config import EngineConfig
 from lydite.errors import EngineError
 from lydite.planner import EnginePlan
+from lydite.planner.workload import BLOCK
 from lydite.policy.quiet import without_chatter
 from lydite.rollout.vllm import loader, method
 from lydite.rollout.vllm.binding import Binding
@@ -19,8 +20,6 @@ from lydite.rollout.vllm.drawing import logits_processor
 from lydite.rollout.vllm.versions import require_vllm
 
 logger = logging.getLogger("lydite")
-
-_BLOCK: Final = 32  # tokens that are cached together: vLLM's CPU build takes multiples of 32
 
 
 def start_vllm(binding: Binding, config: EngineConfig, plan: EnginePlan) -> tuple[Any, dict[str, float]]:
@@ -56,7 +55,7 @@ def start_vllm(binding: Binding, config: EngineConfig, plan: EnginePlan) -> tupl
                 kv_cache_dtype=config.kv_cache_dtype,
                 gpu_memory_utilization=0.02,
                 enable_prefix_caching=True,
-                block_size=_BLOCK,
+                block_size=BLOCK,
                 enable_sleep_mode=cuda,
                 enforce_eager=not (cuda and config.cuda_graphs),
                 logits_processors=[logits_processor()],

@@ -1,6 +1,6 @@
 """Products with NF4 weights: lydite's kernels against bitsandbytes' and against 16-bit weights, on one GPU.
 
-    python benchmarks/kernels.py [--json FILE] [--repeats 15] [--seconds 55] [--sweep]
+    python benchmarks/kernel_times.py [--json FILE] [--repeats 15] [--seconds 55] [--sweep]
 
 First every kernel is compared with bitsandbytes on weights that it packed; then each way of multiplying is captured
 in a CUDA graph that goes through copies of the weight, more than the L2 cache holds, and replays are timed with
@@ -9,7 +9,7 @@ slowest replay over the fastest, of ours and of the peer. GB/s count the packed 
 products, and that plus the 2 bytes written for unpacking. What fails is reported, and the rest goes on; after
 `--seconds` no new case is begun. `--sweep` times other block sizes of the product instead.
 
-Without a GPU it only checks, on small shapes: TRITON_INTERPRET=1 python benchmarks/kernels.py
+Without a GPU it only checks, on small shapes: TRITON_INTERPRET=1 python benchmarks/kernel_times.py
 """
 
 from __future__ import annotations
@@ -266,7 +266,7 @@ def about() -> dict[str, Any]:
     return {
         "device": torch.cuda.get_device_name() if CUDA else "CPU",
         "versions": versions,
-        "command": " ".join(["python", "benchmarks/kernels.py", *sys.argv[1:]]),
+        "command": " ".join(["python", "benchmarks/kernel_times.py", *sys.argv[1:]]),
         "commit": asked.stdout.strip() or "unknown",
     }
 
