@@ -56,6 +56,7 @@ def dry_run(config: RunConfig) -> Measured:
     importlib.import_module("peft")  # whose own size is no part of the run's
     plugins = load_plugins(allow=config.plugins, files=config.plugin_files)
     device = _device(config)
+    _tidy(device)  # else what others left is given back later on, and the run seems smaller by it
     before = _used(device)
     policy = load_policy(config.model, config.lora, plugins, config.seed)
     if config.train.gradient_checkpointing:

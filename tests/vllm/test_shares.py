@@ -13,6 +13,8 @@ from lydite.errors import EngineError
 from lydite.policy import Policy
 from lydite.policy.adapter_files import load_adapter
 from lydite.rollout import Sampling
+from lydite.rollout.chat_batches import ChatBatches
+from lydite.rollout.chat_protocol import ChatRequest
 from lydite.rollout.hf import HfEngine
 from lydite.rollout.vllm import engine as engine_module
 from lydite.rollout.vllm import selftest
@@ -113,6 +115,28 @@ def test_inside_reference_it_samples_from_the_base(tiny: VllmEngine) -> None:
     assert [one.token_ids for one in base[0].completions] == [one.token_ids for one in expected[0].completions]
     assert base != own
     assert tiny.generate([prompt], SAMPLING, 1) == own
+
+
+def test_it_judges_as_the_base_and_as_the_policy(tiny: VllmEngine) -> None:
+    """The judge `engine` asks from a thread of its own, between two rollouts of the run."""
+    policy = trained(tiny.policy)
+    tiny.take_adapter(policy)
+    slow = HfEngine(policy, max_batch_size=8)
+    batches = ChatBatches(tiny, policy, always=True)
+    said, expected = {}, {}
+    greedy = Sampling(num_generations=1, max_completion_length=6, temperature=0.0)
+    try:
+        for model in ("base", "policy", "base"):
+            asked = {"model": model, "messages": [{"role": "user", "content": "Is that so?"}], "max_tokens": 6}
+            said[model] = batches.ask(ChatRequest.model_validate(asked)).result(timeout=60).text
+    finally:
+        batches.close()
+    prompt = policy.encode(Sample("x", ({"role": "user", "content": "Is that so?"},)))
+    expected["policy"] = slow.generate([prompt], greedy, 0)[0].completions[0].text
+    with policy.reference():
+        expected["base"] = slow.generate([prompt], greedy, 0)[0].completions[0].text
+    assert said == expected
+    assert said["base"] != said["policy"]
 
 
 def test_a_model_without_adapter_is_handed_over_whole(

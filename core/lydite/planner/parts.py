@@ -16,7 +16,8 @@ from lydite.planner.workload import Workload
 
 ITEMSIZE: Final = {"bfloat16": 2, "float16": 2, "float32": 4}
 CUDA_CONTEXT: Final = 512 * 2**20  # the driver's context, cuBLAS's workspaces and loaded kernels
-GRAPH_BYTES: Final = 2**20 // 8  # of one layer in one recorded decode step: its kernels' arguments, as measured
+# Of one layer in one recorded decode step: on an H100, 0.08 GiB for 30 layers in 10 sizes.
+GRAPH_BYTES: Final = 288 * 2**10
 SCALES: Final = 1 / 64 + 4 / (64 * 256)  # bytes a weight: an 8-bit scale for 64, an fp32 one for 256 of those
 
 
