@@ -23,11 +23,19 @@ HEADS = {"hidden_size": 128, "head_dim": 32}
 
 @pytest.fixture(scope="session")
 def make_policy(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Policy]:
-    def make(architecture: str = "llama", *, quantization: str = "none", **lora: Any) -> Policy:
+    def make(
+        architecture: str = "llama", *, quantization: str = "none", keep_16bit: tuple[str, ...] = (), **lora: Any
+    ) -> Policy:
         own = {} if architecture == "phi3" else {"head_dim": HEADS["head_dim"]}
         folder = tmp_path_factory.mktemp(architecture)
         make_tiny_model(folder, architecture, settings={"hidden_size": HEADS["hidden_size"], **own})
-        config = ModelConfig(path=str(folder), dtype="float32", device="cpu", quantization=quantization)  # type: ignore[arg-type]
+        config = ModelConfig(
+            path=str(folder),
+            dtype="float32",
+            device="cpu",
+            quantization=quantization,
+            keep_16bit=keep_16bit,  # type: ignore[arg-type]
+        )
         return load_policy(config, LoraConfig(**{"r": 4, "alpha": 8, **lora}), load_plugins(allow=()), 0)
 
     return make

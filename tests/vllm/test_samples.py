@@ -66,11 +66,14 @@ def test_four_bit_weights_are_multiplied_without_a_copy_too(
     )
 
 
-def test_some_layers_in_sixteen_bit_and_some_layers_without_adapter(
-    make_policy: Callable[..., Policy], start: Callable[..., VllmEngine]
+@pytest.mark.parametrize("unpack", [True, False])
+def test_some_layers_unpacked_for_good_and_some_without_adapter(
+    make_policy: Callable[..., Policy], start: Callable[..., VllmEngine], unpack: bool
 ) -> None:
-    policy = trained(make_policy(target_modules=("q_proj", "v_proj", "down_proj")))
-    engine = start(policy)
+    """As dynamic 4-bit checkpoints have it: here k of every q, k, v, and the whole first layer, stay as they are."""
+    targets = ("q_proj", "v_proj", "down_proj")
+    policy = trained(make_policy(quantization="nf4", keep_16bit=("k_proj", "layers.0."), target_modules=targets))
+    engine = start(policy, unpack_weights=unpack)
     prompts = prompts_of(policy)
     assert_same(
         engine.generate(prompts, SAMPLING, 5), HfEngine(policy, max_batch_size=64).generate(prompts, SAMPLING, 5)
