@@ -89,7 +89,7 @@ def test_the_product_is_the_references(
 ) -> None:
     weight = nf4_weight_of(pack(out, features, nested=nested, dtype=dtype))
     x = torch.randn(rows, features).to(dtype)
-    y = nf4_linear(x, weight)
+    y = nf4_linear_fused(x, weight)  # whatever number of rows nf4_linear takes it for
     check_near(y, nf4_linear_reference(x, [weight]))
     assert launches == ["linear"]
 
