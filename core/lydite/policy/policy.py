@@ -254,6 +254,8 @@ class Policy:
         """The text without special tokens, and with them."""
         shown = [one for one in token_ids if one not in self._hidden_ids]
         raw: str = self.tokenizer.decode(list(token_ids), skip_special_tokens=False)
+        if len(shown) == len(token_ids):
+            return raw, raw
         text: str = self.tokenizer.decode(shown, skip_special_tokens=False)
         return text, raw
 
