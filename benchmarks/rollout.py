@@ -14,6 +14,7 @@ from functools import partial
 
 from benchmarks.gpu.arms import Arm, add_arguments, run
 from benchmarks.gpu.handover import edited, fresh
+from benchmarks.gpu.ragged import ragged
 from benchmarks.gpu.rollouts import lydite, make, stock_vllm, transformers_generate
 from benchmarks.gpu.shapes import SHAPES
 
@@ -30,6 +31,7 @@ ARMS = {
     "vllm-bf16": Arm(stock_vllm, False, 240, LOGGED | IN_PROCESS),
     "vllm-bnb-lora": Arm(partial(stock_vllm, lora=True, quantization="bitsandbytes"), False, 360, LOGGED | IN_PROCESS),
     "hf": Arm(transformers_generate, False, 240),
+    "ragged": Arm(ragged, True, 240, LOGGED),
     "edited": Arm(edited, True, 180, LOGGED),
     "fresh": Arm(fresh, True, 180, LOGGED),
 }
@@ -46,7 +48,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--hf-sequences", type=int, default=64, help="completions of the arm hf")
     parser.add_argument("--engine", choices=("vllm", "hf"), default="vllm", help="lydite's engine")
-    parser.add_argument("--unpack", choices=("always", "never"), default="always", help="for the arms edited and fresh")
+    parser.add_argument("--unpack", choices=("always", "never"), default="always", help="for ragged, edited and fresh")
     add_arguments(parser, ARMS, DEFAULT)
     given = parser.parse_args()
     if given.tiny:
