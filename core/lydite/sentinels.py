@@ -17,8 +17,9 @@ from torch import Tensor
 
 from lydite.config import SentinelsConfig
 from lydite.errors import SentinelError
-from lydite.objective import Batch, LossMetrics, token_logps
+from lydite.objective import Batch, LossMetrics
 from lydite.policy import Policy
+from lydite.policy.answers import answer_logps
 from lydite.rollout import Engine
 from lydite.types import Prompt, Sample
 
@@ -109,7 +110,7 @@ class Sentinels:
                 "and values that an older adapter made. Look at whether the engine empties its prefix cache in "
                 f"take_adapter. {_GO_ON}"
             )
-        own = _logps_of(self._policy, prompt.token_ids, answer.token_ids)
+        own = answer_logps(self._policy, prompt.token_ids, answer.token_ids)
         gap = (own - torch.tensor(answer.logps, dtype=torch.float64)).abs()
         if not answer.token_ids or not bool((gap <= self._config.max_logp_gap).all()):  # not: NaN is no agreement
             worst = f"up to {float(gap.max()):.3g} nats" if answer.token_ids else "on everything: it gave no token"
@@ -139,17 +140,6 @@ def fingerprint(parameters: Iterable[Tensor]) -> Tensor:
     A norm would not do: it is rounded, and hides a small change of one number.
     """
     return torch.stack([one.detach().view(torch.int32).sum(dtype=torch.int64) for one in parameters])
-
-
-def _logps_of(policy: Policy, prompt: Sequence[int], answer: Sequence[int]) -> Tensor:
-    """The policy's log-probabilities [n] in float64, on the CPU, of an answer of n tokens, at temperature 1."""
-    ids = torch.tensor([[*prompt, *answer]], device=policy.device)
-    positions = torch.arange(ids.shape[1], device=policy.device)[None]
-    policy.eval_mode()  # where a run's updates begin, dropout is turned on again
-    with torch.no_grad():
-        hidden = policy.hidden_states(ids, torch.ones_like(ids), positions)[0, len(prompt) - 1 : -1]
-        own = token_logps(hidden, policy.head(), ids[0, len(prompt) :], temperature=1.0, chunk_size=len(answer) or 1)
-    return own.logps.double().cpu()
 
 
 def _advantages_cancel(rows: Batch) -> bool:

@@ -11,6 +11,7 @@ from lydite.errors import ConfigError
 from lydite.planner.memory import FreeMemory, in_units
 from lydite.planner.plan import EngineName, MemoryPlan, plan_memory
 from lydite.planner.shapes import ModelShapes
+from lydite.planner.workload import HF_SEQUENCES
 
 Change = Mapping[str, Any]
 _LEAST_LENGTH: Final = 64  # tokens; shorter answers are another task
@@ -106,31 +107,26 @@ def _small_cache(config: RunConfig, memory: FreeMemory, engine: EngineName) -> I
     if engine == "vllm" and memory.device == "cuda" and config.engine.kv_cache_dtype == "auto":
         yield {"engine.kv_cache_dtype": "fp8"}
     if engine == "hf":
-        size = config.engine.max_batch_size or 64
-        while size > 1:
-            size //= 2
-            yield {"engine.max_batch_size": size}
+        yield from _halvings("engine.max_batch_size", config.engine.max_batch_size or HF_SEQUENCES, 1)
 
 
 def _small_tile(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
-    size = config.train.logprob_chunk_size
-    while size > _LEAST_CHUNK:
-        size //= 2
-        yield {"train.logprob_chunk_size": size}
+    return _halvings("train.logprob_chunk_size", config.train.logprob_chunk_size, _LEAST_CHUNK)
 
 
 def _short_prompts(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
-    length = config.data.max_prompt_length
-    while length > _LEAST_LENGTH:
-        length //= 2
-        yield {"data.max_prompt_length": length}
+    return _halvings("data.max_prompt_length", config.data.max_prompt_length, _LEAST_LENGTH)
 
 
 def _short_completions(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
-    length = config.train.max_completion_length
-    while length > _LEAST_LENGTH:
-        length //= 2
-        yield {"train.max_completion_length": length}
+    return _halvings("train.max_completion_length", config.train.max_completion_length, _LEAST_LENGTH)
+
+
+def _halvings(key: str, value: int, least: int) -> Iterator[Change]:
+    """Half the value, a quarter, and so on, as long as what is halved is above the least."""
+    while value > least:
+        value //= 2
+        yield {key: value}
 
 
 # By what is lost: time, then precision, then what can be asked and answered.

@@ -87,7 +87,7 @@ class ModelShapes:
 
     def packed(self, model: ModelConfig, *, on_cpu: bool) -> tuple[LinearShape, ...]:
         """The linear layers that `model.quantization` makes NF4; none without it. `policy.nf4` has the rule."""
-        from lydite.policy.nf4 import BLOCK
+        from lydite.kernels.nf4 import BLOCK
 
         if model.quantization != "nf4":
             return ()

@@ -11,7 +11,8 @@ from lydite.planner.shapes import ModelShapes
 
 BLOCK: Final = 32  # tokens of one block of vLLM's KV cache, where its CPU build takes multiples of 32 only
 MOST_SEQUENCES: Final = 1024  # beyond this many a decode step is bound by arithmetic, and more only cost memory
-HF_SEQUENCES: Final = 64  # the engine hf's own batch size
+# The engine hf's own batch: flat in time from 1 to 64 rows on a CPU, and small enough for the cache of any card.
+HF_SEQUENCES: Final = 64
 LEAST_ROOM: Final = 512  # tokens; the fixed prompt that engine and trainer are compared on has 100 to 400
 JUDGE: Final = "engine"  # the judge that asks the run's own model
 _JUDGE_TOKENS: Final = 1024  # a judge's own words, and its verdict

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 import psutil
 import torch
 from torch import nn
 
 from lydite.errors import ConfigError, MissingExtraError
-
-BLOCK: Final = 64  # weights that share a scale
+from lydite.kernels.nf4 import BLOCK
 
 
 def quantise_linears(

@@ -41,9 +41,10 @@ def make_engine(config: RunConfig, policy: Policy) -> Engine:
                 return _vllm(config, policy)
             except (EngineError, ConfigError) as error:  # the second: it does not fit
                 logger.warning("sampling with transformers instead of vLLM: %s", error)
-    from lydite.rollout.hf import HF_BATCH_SIZE, HfEngine
+    from lydite.planner.workload import HF_SEQUENCES
+    from lydite.rollout.hf import HfEngine
 
-    return HfEngine(policy, max_batch_size=config.engine.max_batch_size or HF_BATCH_SIZE)
+    return HfEngine(policy, max_batch_size=config.engine.max_batch_size or HF_SEQUENCES)
 
 
 def _vllm(config: RunConfig, policy: Policy) -> Engine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from lydite.errors import ModelError
 from lydite.policy import Policy
@@ -12,8 +12,6 @@ from lydite.policy.decode import Decoded, decode
 from lydite.policy.sampler import Draw, uniform_table
 from lydite.rollout.engine import CanaryAnswer, Sampling
 from lydite.types import Generated, Prompt, Rollout
-
-HF_BATCH_SIZE: Final = 64  # flat in time from 1 to 64 rows on a CPU, and small enough for the cache of any card
 
 
 @dataclass(frozen=True, slots=True)

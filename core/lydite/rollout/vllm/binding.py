@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -36,7 +36,6 @@ class Group:
 
     def __init__(self, parts: Sequence[Part], dtype: torch.dtype, device: torch.device) -> None:
         self.parts = tuple(parts)
-        self.packed = any(is_nf4(part.linear) for part in parts)
         self.whole: Tensor | None = None
         """[out, in] in 16 bit: the trainer's own weights, or a copy of the 4-bit ones while it lasts."""
         self.lora_a: Tensor | None = None
@@ -48,6 +47,7 @@ class Group:
             nf4_weight_of(part.linear) if is_nf4(part.linear) else None for part in parts
         )
         """What a kernel needs of each 4-bit part."""
+        self.packed = any(one is not None for one in self.nf4)
         self._dtype, self._device = dtype, device
         if not self.packed:
             self.whole = self._joined()
@@ -63,34 +63,30 @@ class Group:
         """Where each of the adapter's parameters goes."""
         if self.lora_a is None or self.lora_b is None:
             return []
-        plan, first, rank = [], 0, self.lora_a.shape[0] // len(self.parts)
-        for place, part in enumerate(self.parts):
+        plan, rank = [], self.lora_a.shape[0] // len(self.parts)
+        for place, (part, rows) in enumerate(self._rows_of(self.lora_b)):
             if part.lora is not None:
-                columns = slice(place * rank, (place + 1) * rank)
-                plan.append((self.lora_a[columns], part.lora.lora_A[ADAPTER].weight))
-                plan.append((self.lora_b[first : first + part.rows, columns], part.lora.lora_B[ADAPTER].weight))
-            first += part.rows
+                own = slice(place * rank, (place + 1) * rank)
+                plan.append((self.lora_a[own], part.lora.lora_A[ADAPTER].weight))
+                plan.append((rows[:, own], part.lora.lora_B[ADAPTER].weight))
         return plan
 
     def weight_plan(self) -> list[tuple[Tensor, nn.Parameter]]:
         """Where each part's own weight goes, for a model all of whose weights are trained."""
         assert self.whole is not None
-        plan, first = [], 0
-        for part in self.parts:
-            plan.append((self.whole[first : first + part.rows], part.linear.weight))
-            first += part.rows
-        return plan
+        return [(rows, part.linear.weight) for part, rows in self._rows_of(self.whole)]
 
     def unpack_into(self, whole: Tensor) -> None:
         """Fills [out, in] with the parts' weights, 4-bit ones unpacked: the numbers that training uses."""
-        first = 0
-        for part, packed in zip(self.parts, self.nf4, strict=True):
-            rows = whole[first : first + part.rows]
+        for (part, rows), packed in zip(self._rows_of(whole), self.nf4, strict=True):
             if packed is None:
                 rows.copy_(part.linear.weight.data)
             else:
                 dequantise_into(packed, rows)
-            first += part.rows
+
+    def _rows_of(self, whole: Tensor) -> Iterator[tuple[Part, Tensor]]:
+        """Each part with its rows, a view of something that has a row for each of the group's outputs."""
+        return zip(self.parts, whole.split([part.rows for part in self.parts]), strict=True)
 
     def _joined(self) -> Tensor:
         """The parts' 16-bit weights in one storage, which the trainer's layers are views of from now on."""
@@ -98,14 +94,11 @@ class Group:
             weight: Tensor = self.parts[0].linear.weight.data
             return weight
         whole = outside_pool(lambda: torch.empty(self.shape, dtype=self._dtype, device=self._device))
-        first = 0
-        for part in self.parts:
+        for part, rows in self._rows_of(whole):
             weight = part.linear.weight
-            rows = whole[first : first + part.rows]
             rows.copy_(weight.data)
             if weight.dtype is self._dtype:  # trained weights are float32 and stay where they are
                 weight.data = rows
-            first += part.rows
         return whole
 
     def _make_adapter(self) -> None:
@@ -206,8 +199,5 @@ def outside_pool(make: Callable[[], T]) -> T:
     vLLM's pool is that of the thread which loads; what it holds vanishes when the engine gives memory back, and
     what the trainer uses must not.
     """
-    made: list[T] = []
-    thread = threading.Thread(target=lambda: made.append(make()))
-    thread.start()
-    thread.join()
-    return made[0]
+    with ThreadPoolExecutor(max_workers=1) as other_thread:
+        return other_thread.submit(make).result()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -17,7 +16,7 @@ from lydite.rollout.engine import CanaryAnswer, Sampling
 from lydite.rollout.vllm.binding import Binding
 from lydite.rollout.vllm.drawing import ROW, Drawer, DrawTable
 from lydite.rollout.vllm.handover import Handover
-from lydite.rollout.vllm.selftest import ROOM, self_test
+from lydite.rollout.vllm.selftest import self_test
 from lydite.rollout.vllm.start import start_vllm
 from lydite.types import Generated, Prompt, Rollout
 
@@ -41,11 +40,11 @@ class VllmEngine:
         Raises:
             EngineError: when vLLM cannot run this model.
         """
-        room = max(plan.max_model_len, min(ROOM, policy.config.get_text_config(decoder=True).max_position_embeddings))
         self.policy = policy
         self._config = config
-        self._plan = replace(plan, max_model_len=room)
+        self._plan = plan
         self._llm: Any = None
+        self._holds: Literal["adapter", "base", "nothing"] = "nothing"
         self._start()
 
     def vllm_model(self) -> Any:
@@ -90,8 +89,6 @@ class VllmEngine:
             raise EngineError(
                 "the engine vllm shares the weights of the policy that it was made with; make one for this policy"
             )
-        if self._llm is None:
-            self._start()
         self._hold("adapter")
 
     def close(self) -> None:
@@ -100,6 +97,7 @@ class VllmEngine:
             return
         self._llm.llm_engine.engine_core.shutdown()
         self._llm = None
+        self._holds = "nothing"
         VllmEngine._alive = None
         for group in self._binding.groups.values():
             if group.packed:
@@ -115,7 +113,6 @@ class VllmEngine:
         self._llm, self.start_seconds = start_vllm(self._binding, self._config, self._plan)
         self._handover = Handover(self._binding, self.vllm_model())
         self._asleep = False
-        self._holds: Literal["adapter", "base", "nothing"] = "nothing"
         self._binding.unpack_all()
         self.self_test_gap = self._tested()
         self._sleep()
@@ -138,8 +135,6 @@ class VllmEngine:
     def _ask(self, prompts: Sequence[Sequence[int]], limits: Sequence[int], table: DrawTable) -> list[Any]:
         from vllm import SamplingParams
 
-        if self._llm is None:
-            self._start()
         wanted: Literal["adapter", "base"] = "base" if self.policy.is_reference else "adapter"
         if self._holds != wanted:
             self._hold(wanted)
@@ -167,6 +162,9 @@ class VllmEngine:
         return outputs
 
     def _hold(self, what: Literal["adapter", "base"]) -> None:
+        """Puts the adapter or zeros into vLLM, which is started where it is not up."""
+        if self._llm is None:
+            self._start()
         if what == "adapter":
             self._handover.copy()
         elif self.policy.adapted:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from lydite.kernels import nf4_linear
+from lydite.kernels.nf4_linear import FUSED_ROWS
 from lydite.policy.head import head_product
 from lydite.rollout.vllm.binding import Binding, Group
 
 NAME: Final = "lydite"
-FEW_ROWS: Final = 64  # below, a fused 4-bit product beats unpacking on an H100; above, the matrix units are the bound
 
 
 class Shared:
@@ -42,7 +42,7 @@ def product(group: Group, x: Tensor, bias: Tensor | None) -> Tensor:
 def _frozen_product(group: Group, x: Tensor, bias: Tensor | None) -> Tensor:
     if group.whole is not None:
         return nn.functional.linear(x, group.whole, bias)
-    if x.is_cuda and x.numel() // x.shape[-1] <= FEW_ROWS and all(one is not None for one in group.nf4):
+    if x.is_cuda and x.numel() // x.shape[-1] <= FUSED_ROWS and all(one is not None for one in group.nf4):
         return _few_rows_product(group, x, bias)
     whole = torch.empty(group.shape, dtype=x.dtype, device=x.device)
     group.unpack_into(whole)

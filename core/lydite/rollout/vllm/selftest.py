@@ -8,14 +8,14 @@ with random numbers in the adapter and without.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
 import torch
-from torch import Tensor
 
 from lydite.errors import EngineError
 from lydite.policy import Policy
+from lydite.policy.answers import answer_logps
 from lydite.rollout.engine import CanaryAnswer
 from lydite.types import Prompt, Sample
 
@@ -23,7 +23,6 @@ QUESTION: Final = (
     "Say in a few words what a touchstone is, what it is rubbed with, and what the mark that is left means"
 )
 TOKENS: Final = 8
-ROOM: Final = 160  # tokens that an engine has room for at least, so that this and other canaries fit
 # Of a token's log-probability, in nats. Far above what 16-bit rounding does to a small model (0.2 at the worst of
 # what was seen), far below what a forgotten adapter, norm or scale does.
 LARGEST_GAP: Final = 0.5
@@ -38,9 +37,9 @@ def self_test(policy: Policy, ask: Callable[[Prompt, int], CanaryAnswer]) -> flo
     prompt = policy.encode(Sample("lydite/self-test", QUESTION))
     with _some_adapter(policy):
         answer = ask(prompt, TOKENS)
-        own = answer_logps(policy, prompt, answer)
-        with policy.reference() if policy.adapted else _nothing():
-            without = answer_logps(policy, prompt, answer)
+        own = answer_logps(policy, prompt.token_ids, answer.token_ids)
+        with policy.reference() if policy.adapted else nullcontext():
+            without = answer_logps(policy, prompt.token_ids, answer.token_ids)
     gap = (own - torch.tensor(answer.logps)).abs()
     if not answer.token_ids or not bool((gap <= LARGEST_GAP).all()):  # not: NaN is no agreement
         raise EngineError(
@@ -57,19 +56,6 @@ def self_test(policy: Policy, ask: Callable[[Prompt, int], CanaryAnswer]) -> flo
     return float(gap.max())
 
 
-@torch.no_grad()
-def answer_logps(policy: Policy, prompt: Prompt, answer: CanaryAnswer) -> Tensor:
-    """The trainer's log-probabilities [n] in float32, on the CPU, of the answer's n tokens."""
-    ids = torch.tensor([[*prompt.token_ids, *answer.token_ids]], device=policy.device)
-    positions = torch.arange(ids.shape[1], device=policy.device)[None]
-    training = policy.model.training
-    policy.eval_mode()
-    hidden = policy.hidden_states(ids, torch.ones_like(ids), positions)[0, len(prompt.token_ids) - 1 : -1]
-    policy.model.train(training)
-    logps = policy.logits(hidden).float().log_softmax(-1)
-    return logps.gather(1, ids[0, len(prompt.token_ids) :, None])[:, 0].cpu()
-
-
 @contextmanager
 def _some_adapter(policy: Policy) -> Iterator[None]:
     """While open, the adapter's B holds small random numbers, so that the adapter changes what is computed."""
@@ -84,8 +70,3 @@ def _some_adapter(policy: Policy) -> Iterator[None]:
     finally:
         for name, one in held.items():
             one.data.copy_(before[name])
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
