@@ -17,7 +17,7 @@ from lydite.policy.quiet import without_chatter
 from lydite.rollout.vllm import loader, method
 from lydite.rollout.vllm.binding import Binding
 from lydite.rollout.vllm.drawing import logits_processor
-from lydite.rollout.vllm.versions import require_vllm
+from lydite.rollout.vllm.versions import draw_without_waiting, require_vllm
 
 logger = logging.getLogger("lydite")
 
@@ -63,6 +63,7 @@ def start_vllm(binding: Binding, config: EngineConfig, plan: EnginePlan) -> tupl
                 seed=0,
                 **_graphs(config, plan, cuda=cuda),
             )
+            draw_without_waiting(llm)
     except Exception as error:
         raise EngineError(
             f"vLLM cannot start with this model: {type(error).__name__}: {error}; engine.use = 'hf' runs every model"

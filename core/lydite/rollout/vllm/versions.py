@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib import metadata
-from typing import Final
+from typing import Any, Final
 
 from lydite.errors import EngineError, MissingExtraError
 
@@ -63,6 +63,17 @@ def require_vllm() -> str:
     for name, value in _WANTED.items():
         os.environ.setdefault(name, value)
     return version
+
+
+def draw_without_waiting(llm: Any) -> None:
+    """Lets vLLM prepare a step while the last one's tokens are still on their way from the GPU.
+
+    It waits for them where a logits processor of its user's may want to read them. lydite's counts them only, and
+    their number is known before they are. A vLLM that has no such switch waits as it always did.
+    """
+    batch = llm.llm_engine.engine_core.engine_core.model_executor.driver_worker.worker.model_runner.input_batch
+    if hasattr(batch, "logitsprocs_need_output_token_ids"):
+        batch.logitsprocs_need_output_token_ids = False
 
 
 def _release(version: str) -> tuple[int, int]:
