@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
 import torch
+
+from lydite.kernels.switch import interpreted
 
 Pack = Callable[..., Any]
 
@@ -47,3 +50,60 @@ def pack() -> Pack:
         ).to("cpu")
 
     return one
+
+
+@pytest.fixture
+def check_steps() -> Callable[..., None]:
+    """Asserts that two tensors differ by a few of their type's numbers, in a few places, and not in what is not finite.
+
+    Where `near` is given, numbers that are no further apart than that count as the same.
+    """
+
+    def check(got: torch.Tensor, expected: torch.Tensor, *, steps: int = 1, share: float = 0.01, near: Any = 0) -> None:
+        assert got.dtype is expected.dtype
+        assert got.shape == expected.shape
+        assert torch.equal(got.isnan(), expected.isnan())
+        same = expected.isnan() | ((got.double() - expected.double()).abs() <= near)
+        apart = torch.where(same, 0, (_place(got) - _place(expected)).abs())
+        assert int(apart.max()) <= steps, f"{int(apart.max())} numbers apart"
+        assert int((apart > 0).sum()) <= max(2, share * apart.numel()), f"{int((apart > 0).sum())} of {apart.numel()}"
+
+    return check
+
+
+def _place(values: torch.Tensor) -> torch.Tensor:
+    """The place of each number among all those of its type, zero at 0."""
+    bits = values.contiguous().view(torch.int16 if values.dtype.itemsize == 2 else torch.int32).long()
+    return torch.where(bits < 0, -(bits & (2 ** (8 * values.dtype.itemsize - 1) - 1)), bits)
+
+
+@pytest.fixture
+def only_programs(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Takes the way without Triton from a module of `lydite.kernels`, where the interpreter is on."""
+
+    def take(module: str, *names: str) -> None:
+        if interpreted():
+            for name in names:
+                monkeypatch.delattr(import_module(f"lydite.kernels.{module}"), name)
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def exact_logps() -> Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Log-probabilities, entropies and slopes of the former in float64, all of whose digits are right."""
+
+    def exact(product: torch.Tensor, ids: torch.Tensor, shape: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        x = product.double().requires_grad_()
+        z = x * shape.logit_scale
+        if shape.softcap is not None:
+            z = shape.softcap * torch.tanh(z / shape.softcap)
+        z = z / shape.temperature
+        target = torch.nn.functional.one_hot(ids, z.shape[1]).bool()
+        others = z.masked_fill(target, -torch.inf).logsumexp(1)
+        logps = -torch.nn.functional.softplus(others - z[target], threshold=500.0)
+        (slope,) = torch.autograd.grad(logps.sum(), x)
+        every = z.log_softmax(1)
+        return logps.detach(), -(every.exp() * every).sum(1).detach(), slope
+
+    return exact

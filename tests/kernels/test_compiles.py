@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lydite.kernels.glu import BLOCK
+from lydite.kernels.logps import FOLD_BLOCK, PART, SLOPE_BLOCK, WARPS
 from lydite.kernels.nf4_linear import tile_for
+from lydite.kernels.rms_norm import blocks_for
 
 triton: Any = pytest.importorskip("triton")
 if os.environ.get("TRITON_INTERPRET") == "1":
@@ -24,16 +28,21 @@ def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
 
 
-def compiled(program: str, pointers: dict[str, str], constants: dict[str, Any], warps: int = 4) -> Any:
+def compiled(
+    program: str, pointers: dict[str, str], constants: dict[str, Any], warps: int = 4, module: str = "programs"
+) -> Any:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from lydite.kernels import programs
-
-    function = getattr(programs, program)
+    function = getattr(import_module(f"lydite.kernels.{module}"), program)
     names: list[str] = function.arg_names
     kinds = {name: pointers.get(name, "constexpr" if name in constants else "i32") for name in names}
-    aligned = {(place,): [["tt.divisibility", 16]] for place, name in enumerate(names) if name not in constants}
+    never = {one.name for one in function.params if one.do_not_specialize}
+    aligned = {
+        (place,): [["tt.divisibility", 16]]
+        for place, name in enumerate(names)
+        if name not in constants and name not in never and pointers.get(name) != "fp32"
+    }
     source = ASTSource(fn=function, signature=kinds, constexprs=constants, attrs=aligned)
     options = {"num_warps": warps, "enable_fp_fusion": False}
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
@@ -63,3 +72,54 @@ def test_linear(dtype: str, rows: int, nested: bool) -> None:
 def test_add_parts() -> None:
     program = compiled("add_parts", {"parts": "*fp32", "out": "*bf16"}, {"PARTS": 4, "TILE": 512})
     assert "ld.global.v4.b32" in program.asm["ptx"]
+
+
+@pytest.mark.parametrize(("dtype", "width", "gemma"), [("bf16", 4096, False), ("fp16", 64, True), ("fp32", 129, False)])
+def test_rms_norm(dtype: str, width: int, gemma: bool) -> None:
+    block, rows, warps = blocks_for(width)
+    numbers = dict.fromkeys(("x", "weight", "out", "slope"), f"*{dtype}")
+    pointers = {**numbers, "inverses": "*fp32", "eps": "fp32", "share": "fp32"}
+    constants = {"OFFSET": float(gemma), "WEIGHT_IN_FLOAT32": gemma, "WIDTH": width, "BLOCK": block, "ROWS": rows}
+    for program, loads in (("rms_norm", 1), ("rms_norm_backward", 2)):
+        done = compiled(program, pointers, constants, warps, "programs_norm")
+        ptx = done.asm["ptx"]
+        assert "fma.rn.f32" not in ptx, "torch rounds products before it adds them"
+        assert width == 129 or ptx.count("ld.global.v4.b32") >= loads, "sixteen bytes a load"
+
+
+@pytest.mark.parametrize(("dtype", "backward", "rest"), [("bf16", False, 0), ("fp16", True, 20), ("fp32", False, 0)])
+def test_rotate(dtype: str, backward: bool, rest: int) -> None:
+    pointers = dict.fromkeys(("query", "key", "cos", "sin", "query_out", "key_out"), f"*{dtype}")
+    constants = {
+        "BACKWARD": backward, "QUERY_HEADS": 28, "KEY_HEADS": 4, "HALF": 64, "REST": rest,
+        "QUERY_BLOCK": 32, "KEY_BLOCK": 4, "HALF_BLOCK": 64, "REST_BLOCK": 32,
+    }  # fmt: skip
+    ptx = compiled("rotate", pointers, constants, 8, "programs_rope").asm["ptx"]
+    assert "ld.global.v4.b32" in ptx, "sixteen bytes a load"
+    assert "st.global.v4.b32" in ptx
+    assert "fma.rn.f32" not in ptx, "torch rounds products before it adds them"
+
+
+@pytest.mark.parametrize(("dtype", "activation"), [("bf16", "silu"), ("fp16", "gelu_tanh"), ("fp32", "gelu")])
+def test_gated(dtype: str, activation: str) -> None:
+    pointers = dict.fromkeys(("slope", "gate", "up", "out", "gate_out", "up_out"), f"*{dtype}")
+    constants = {"ACTIVATION": activation, "BLOCK": BLOCK}
+    for program, loads in (("gated", 2), ("gated_backward", 3)):
+        ptx = compiled(program, {**pointers, "columns": "i64"}, constants, 4, "programs_glu").asm["ptx"]
+        assert ptx.count("ld.global.v4.b32") >= loads, "sixteen bytes a load"
+
+
+@pytest.mark.parametrize(("dtype", "capped"), [("bf16", False), ("fp16", True), ("fp32", False)])
+def test_logps(dtype: str, capped: bool) -> None:
+    pointers = dict.fromkeys(("products", "partial", "logps", "entropy", "terms", "scale"), "*fp32")
+    pointers |= dict.fromkeys(("first", "last", "cap", "factor"), "fp32") | {"ids": "*i64", "out": f"*{dtype}"}
+    fold = {"CAPPED": capped, "PART": PART, "BLOCK": FOLD_BLOCK}
+    ptx = compiled("fold", pointers, fold, WARPS, "programs_logps").asm["ptx"]
+    assert ptx.count("ld.global.v4.b32") == FOLD_BLOCK // 32 // WARPS // 4, "sixteen bytes a load"
+    compiled("merge", pointers, {"CAPPED": capped, "PARTS": 8}, 1, "programs_logps")
+    slopes = {"CAPPED": capped, "SCALED": capped, "BLOCK": SLOPE_BLOCK}
+    done = compiled("slopes", pointers, slopes, WARPS, "programs_logps")
+    assert done.asm["ptx"].count("ld.global.v4.b32") == SLOPE_BLOCK // 32 // WARPS // 4
+    assert "st.global.v4.b32" in done.asm["ptx"]
+    # A slope may take the place of its product: no thread may write what another has yet to read.
+    assert done.metadata.shared == 0, "every thread stores what it loaded"

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 
-def test_the_programs_compute_what_bitsandbytes_does() -> None:
+@pytest.mark.parametrize("tests", [["interpreted"], ["test_rms_norm.py", "test_rope.py", "test_glu.py"]])
+def test_the_programs_compute_what_bitsandbytes_and_transformers_do(tests: list[str]) -> None:
     pytest.importorskip("triton")
+    paths = [str(Path(__file__).parent / one) for one in tests]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(Path(__file__).parent / "interpreted")],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *paths],
         env={**os.environ, "TRITON_INTERPRET": "1", "LYDITE_KERNELS": ""},
         capture_output=True,
         text=True,

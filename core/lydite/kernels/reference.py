@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch.nn import functional as F
 
 from lydite.kernels.nf4 import BLOCK, NESTED_BLOCK, Nf4Weight
+
+_APPROXIMATE: Final = {"gelu_tanh": "tanh", "gelu": "none"}  # torch's words
 
 
 def scales_reference(weight: Nf4Weight) -> torch.Tensor:
@@ -35,3 +38,98 @@ def nf4_linear_reference(x: torch.Tensor, weights: Sequence[Nf4Weight]) -> torch
     """The product [..., sum of out] of x and the transpose of the stacked weights, summed in float32."""
     stacked = torch.cat([dequantise_reference(weight, x.dtype) for weight in weights])
     return F.linear(x.float(), stacked.float()).to(x.dtype)
+
+
+def rms_norm_reference(
+    x: torch.Tensor, weight: torch.Tensor, eps: float, offset: float, weight_in_float32: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """RMSNorm of x [..., H] as transformers' modules compute it, and 1 / rms [..., 1] in float32, for the gradient.
+
+    Source: Zhang and Sennrich 2019 (arXiv 1910.07467), equation 4.
+    """
+    wide = x.to(_wide(x))
+    inverse = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + eps)
+    normed = wide * inverse
+    if weight_in_float32:
+        return (normed * (offset + weight.to(wide.dtype))).to(x.dtype), inverse
+    return normed.to(x.dtype) * _shifted(weight, offset), inverse
+
+
+def rms_norm_backward_reference(
+    slope: torch.Tensor,
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    inverse: torch.Tensor,
+    offset: float,
+    weight_in_float32: bool,
+) -> torch.Tensor:
+    """The gradient of x: (g - x_hat * mean(g * x_hat)) / rms with g the slope times the weight; float32 inside."""
+    wide = x.to(_wide(x))
+    if weight_in_float32:
+        inner = slope.to(wide.dtype) * (offset + weight.to(wide.dtype))
+    else:
+        inner = (slope * _shifted(weight, offset)).to(x.dtype).to(wide.dtype)
+    normed = wide * inverse
+    return ((inner - normed * (inner * normed).mean(-1, keepdim=True)) * inverse).to(x.dtype)
+
+
+def rotate_reference(
+    query: torch.Tensor, key: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Query and key [B, heads, S, D], their first R numbers times cos, plus their halves crossed times sin [B, S, R].
+
+    Source: Su et al. 2021, RoFormer (arXiv 2104.09864), equation 34.
+    """
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    rotary = cos.shape[-1]
+
+    def turned(x: torch.Tensor) -> torch.Tensor:
+        first, second = x[..., :rotary].chunk(2, dim=-1)
+        result = x[..., :rotary] * cos + torch.cat((-second, first), dim=-1) * sin
+        return result if rotary == x.shape[-1] else torch.cat((result, x[..., rotary:].to(result.dtype)), dim=-1)
+
+    return turned(query), turned(key)
+
+
+def rotate_backward_reference(
+    query: torch.Tensor, key: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The gradients, in `dtype`, of what was rotated: their slopes turned back, products rounded to it before sums."""
+    cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+    rotary = cos.shape[-1]
+
+    def turned_back(slope: torch.Tensor) -> torch.Tensor:
+        first, second = (slope[..., :rotary] * sin).to(dtype).chunk(2, dim=-1)
+        result = (slope[..., :rotary] * cos).to(dtype) + torch.cat((second, -first), dim=-1)
+        return result if rotary == slope.shape[-1] else torch.cat((result, slope[..., rotary:].to(dtype)), dim=-1)
+
+    return turned_back(query), turned_back(key)
+
+
+def gated_reference(gate: torch.Tensor, up: torch.Tensor, activation: str) -> torch.Tensor:
+    """The product of activation(gate) and up, each rounded to their type."""
+    return _activated(gate, activation) * up
+
+
+def gated_backward_reference(
+    slope: torch.Tensor, gate: torch.Tensor, up: torch.Tensor, activation: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The gradients of gate and up, by torch's own derivatives."""
+    inner = slope * up
+    if activation == "silu":
+        inner = torch.ops.aten.silu_backward(inner, gate)
+    else:
+        inner = torch.ops.aten.gelu_backward(inner, gate, approximate=_APPROXIMATE[activation])
+    return inner, slope * _activated(gate, activation)
+
+
+def _activated(gate: torch.Tensor, activation: str) -> torch.Tensor:
+    return F.silu(gate) if activation == "silu" else F.gelu(gate, approximate=_APPROXIMATE[activation])
+
+
+def _shifted(weight: torch.Tensor, offset: float) -> torch.Tensor:
+    return weight + offset if offset else weight
+
+
+def _wide(x: torch.Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)

@@ -3,7 +3,9 @@
 They run on CUDA where triton can be imported, and on a CPU in Triton's interpreter, for tests
 (`TRITON_INTERPRET=1`, set before triton is imported). The environment variable `LYDITE_KERNELS` turns them off:
 `off` all of them, else the names that it lists, separated by commas. What is off is computed by bitsandbytes and
-torch instead: the same weights bit for bit, and products that differ only in the order of their sums.
+torch instead: the same weights and rotations bit for bit, and results that differ only by the order of their sums
+and by the last bit of an exponential. The name `layers` turns off what is put together from them: the layers of
+transformers then compute as they came (`lydite.policy.fused`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import torch
 from lydite.errors import ConfigError
 from lydite.suggest import did_you_mean
 
-KERNELS: Final = ("nf4_dequantise", "nf4_linear")
+# Weights unpacked, and multiplied; log-probs and entropy of logits; then what a layer does between its products.
+KERNELS: Final = ("nf4_dequantise", "nf4_linear", "logps", "rmsnorm", "rope", "glu")
+LAYERS: Final = "layers"  # no kernel of its own: the layers of a model that are put together from kernels
 VARIABLE: Final = "LYDITE_KERNELS"
 OLDEST: Final = (8, 0)  # compute capability: the first with bfloat16 in its matrix units
 
@@ -41,6 +45,11 @@ def is_on(name: str, device: torch.device) -> bool:
     return runs and here and name not in _turned_off()
 
 
+def is_turned_off(name: str) -> bool:
+    """True when `LYDITE_KERNELS` names it, or says `off`."""
+    return name in _turned_off()
+
+
 def interpreted() -> bool:
     """True when Triton runs its programs in Python, on the CPU."""
     return os.environ.get("TRITON_INTERPRET") == "1"
@@ -54,10 +63,10 @@ def _turned_off() -> frozenset[str]:
 def _read(given: str) -> frozenset[str]:
     names = frozenset(name.strip() for name in given.split(",") if name.strip())
     if names == {"off"}:
-        return frozenset(KERNELS)
+        return frozenset((*KERNELS, LAYERS))
     for name in sorted(names):
-        if name not in KERNELS:
-            known = ("off", *KERNELS)
+        if name not in KERNELS and name != LAYERS:
+            known = ("off", *KERNELS, LAYERS)
             raise ConfigError(f"{VARIABLE}={given}: there is no kernel {name!r}{did_you_mean(name, known)}")
     return names
 

@@ -1,0 +1,174 @@
+"""Log-probabilities and entropies of tokens from a tile of the head's products, and the slope of the former.
+
+The head's products [n, V] are the largest numbers of a training step. With Triton they are read once for the sums of
+a softmax and once more, where a gradient is wanted, to write the slope in the 16 bits that the next product takes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lydite.kernels.switch import is_on
+
+# Vocabulary entries that one program sums: 128 KiB of float32. Five programs for each row of Qwen's 152k fill a GPU
+# from 128 rows on, and since the parts depend on nothing but V, a token's sums are the same in any company.
+PART: Final = 32768
+# 16 entries a thread: four loads of 16 bytes at once, and 96 registers for three sums of each; with 32, 255.
+FOLD_BLOCK: Final = 2048
+SLOPE_BLOCK: Final = 4096  # 32 a thread; nothing is summed, so that registers allow it
+WARPS: Final = 4
+
+# Bytes for a tile's products and its slope together, on a GPU. 512 rows of 152k entries take 0.43 GiB of them.
+TILE_BYTES: Final = 512 << 20
+# The same on a CPU, where products are in the weight's type and the slope takes their place.
+CPU_TILE_BYTES: Final = 32 << 20
+# Each of the two float32 tiles of the way without Triton: both in a CPU's cache, and on a GPU a few launches a chunk.
+CPU_SCRATCH_BYTES: Final = 8 << 20
+SCRATCH_BYTES: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LogitShape:
+    """What happens to the head's product x before the softmax.
+
+    z = logit_scale * x, then softcap * tanh(z / softcap) where there is a softcap, then z / temperature.
+    """
+
+    logit_scale: float = 1.0
+    softcap: float | None = None
+    temperature: float = 1.0
+
+    @property
+    def factor(self) -> float:
+        """The derivative d z / d x, without the capping."""
+        return self.logit_scale / self.temperature
+
+
+def tile_rows(vocabulary: int, weight_bytes: int, cap: int, *, cuda: bool) -> int:
+    """Rows of a tile: as many as its bytes allow, a power of two, and at most `cap`.
+
+    A power of two, because a product's tiles are 128 rows or 256, and the product with the slope, [n, V] x [V, H],
+    is split evenly over the multiprocessors only along V. Not below 128: a product of fewer rows takes as long as
+    reading the head.
+    """
+    row = vocabulary * (4 + weight_bytes if weight_bytes < 4 else 4) if cuda else vocabulary * weight_bytes
+    fitting = (TILE_BYTES if cuda else CPU_TILE_BYTES) // row
+    return min(cap, 1 << max(7, fitting.bit_length() - 1))
+
+
+def tile_logps(
+    product: Tensor,
+    ids: Tensor,
+    shape: LogitShape,
+    logps: Tensor,
+    entropy: Tensor,
+    *,
+    slope: Tensor | None = None,
+    scale: Tensor | None = None,
+) -> None:
+    """Fills `logps` and `entropy`, float32 [n], for products [n, V] in any type and the tokens `ids` [n].
+
+    `slope` [n, V], where it is given, is filled with d logp / d product times `scale` [n], rounded once to its own
+    type; it may be `product` itself. Rows may lie apart in memory, the numbers of a row may not.
+
+    Source: p(v) = softmax(z)[v]; d logp_t / d z_v = [v = t] - p_v; see `lydite.kernels.programs_logps`.
+    """
+    rows, vocabulary = product.shape
+    assert ids.shape == logps.shape == entropy.shape == (rows,), (product.shape, ids.shape, logps.shape, entropy.shape)
+    assert slope is None or slope.shape == product.shape, (product.shape, slope)
+    if rows == 0:
+        return
+    if is_on("logps", product.device):
+        _launch(product, ids, shape, logps, entropy, slope, scale)
+        return
+    scratch = SCRATCH_BYTES if product.is_cuda else CPU_SCRATCH_BYTES
+    several = max(1, min(rows, scratch // (4 * vocabulary)))
+    z = torch.empty((several, vocabulary), dtype=torch.float32, device=product.device)
+    e = torch.empty_like(z)
+    for start in range(0, rows, several):
+        own = slice(start, start + several)
+        logps[own], entropy[own] = _plain(
+            product[own],
+            ids[own],
+            shape,
+            z[: rows - start],
+            e[: rows - start],
+            None if slope is None else slope[own],
+            None if scale is None else scale[own],
+        )
+
+
+def _plain(
+    product: Tensor, ids: Tensor, shape: LogitShape, z: Tensor, e: Tensor, slope: Tensor | None, scale: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """A few rows' log-probabilities and entropies; float32 [n, V] `z` and `e` take logits and their exponentials."""
+    z.copy_(product)
+    bend: Tensor | None = None
+    if shape.softcap is not None:
+        z.mul_(shape.logit_scale / shape.softcap).tanh_()
+        bend = (z * z).neg_().add_(1.0) if slope is not None else None
+        z.mul_(shape.softcap / shape.temperature)
+    elif shape.factor != 1.0:
+        z.mul_(shape.factor)
+    z.sub_(z.amax(dim=1, keepdim=True))
+    target = ids[:, None]
+    z_target = z.gather(1, target).squeeze(1)
+    torch.exp(z, out=e)
+    own = e.gather(1, target).squeeze(1)
+    weighted = z.mul_(e).sum(dim=1)
+    # Others apart from the target: log p and 1 - p keep their digits where the model is nearly certain,
+    # which is where a difference from log(1) would round them away.
+    e.scatter_(1, target, 0.0)
+    others = e.sum(dim=1)
+    total = others + own
+    logps = -F.softplus(others.log() - z_target)
+    if slope is not None:
+        factor = shape.factor / total if scale is None else shape.factor * scale / total
+        e.mul_(-factor[:, None])
+        e.scatter_(1, target, (factor * others)[:, None])
+        slope.copy_(e if bend is None else e.mul_(bend))
+    return logps, total.log() - weighted / total
+
+
+def _launch(
+    product: Tensor,
+    ids: Tensor,
+    shape: LogitShape,
+    logps: Tensor,
+    entropy: Tensor,
+    slope: Tensor | None,
+    scale: Tensor | None,
+) -> None:
+    from lydite.kernels import programs_logps
+
+    rows, vocabulary = product.shape
+    assert product.stride(1) == 1, f"the numbers of a row are {product.stride(1)} apart"
+    capped = shape.softcap is not None
+    cap = 1.0 if shape.softcap is None else shape.softcap
+    first, last = (shape.logit_scale / cap, 1.0 / shape.temperature) if capped else (shape.factor, 1.0)
+    parts = -(-vocabulary // PART)
+    partial = torch.empty((3, rows, parts), dtype=torch.float32, device=product.device)
+    terms = torch.empty((rows, 3), dtype=torch.float32, device=product.device)
+    ids, stride = ids.contiguous(), product.stride(0)
+    programs_logps.fold[(rows * parts,)](
+        product, ids, partial, vocabulary, stride, parts, first, last, cap,
+        CAPPED=capped, PART=PART, BLOCK=FOLD_BLOCK, num_warps=WARPS, enable_fp_fusion=True,
+    )  # fmt: skip
+    programs_logps.merge[(rows,)](
+        product, ids, partial, logps, entropy, terms, stride, parts, first, last, cap,
+        CAPPED=capped, PARTS=1 << (parts - 1).bit_length(), num_warps=1, enable_fp_fusion=True,
+    )  # fmt: skip
+    if slope is None:
+        return
+    assert slope.stride(1) == 1, f"the numbers of a row are {slope.stride(1)} apart"
+    blocks = -(-vocabulary // SLOPE_BLOCK)
+    programs_logps.slopes[(rows * blocks,)](
+        product, ids, terms, terms if scale is None else scale.contiguous(), slope,
+        vocabulary, stride, slope.stride(0), blocks, first, last, cap, shape.factor,
+        CAPPED=capped, SCALED=scale is not None, BLOCK=SLOPE_BLOCK, num_warps=WARPS, enable_fp_fusion=True,
+    )  # fmt: skip
