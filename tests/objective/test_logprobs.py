@@ -131,6 +131,45 @@ def test_bf16_stays_close_to_the_exact_gradient(train_head: bool) -> None:
         torch.testing.assert_close(used.weight.grad.double(), weight.grad, rtol=0.05, atol=0.06)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_gradient_made_in_the_forward_pass_is_rounded_as_a_products_result_is(dtype: torch.dtype) -> None:
+    """Kept as [N, H] in 16 bits, then scaled: against all logits in 16 bits by autograd, both from float64."""
+    hidden, head, ids = made(dtype=dtype, n=200)
+    upstream = torch.randn(200, generator=torch.Generator().manual_seed(3))
+    results = []
+    for kind in (torch.float64, dtype):
+        leaf = hidden.clone().to(kind).requires_grad_()
+        logps, _ = whole(leaf, Head(head.weight.to(kind)), ids, 1.0)
+        torch.autograd.backward((logps * upstream).sum())
+        results.append(leaf.grad)
+    mine = hidden.clone().requires_grad_()
+    logps, _ = token_logps(mine, head, ids, temperature=1.0, chunk_size=64)
+    torch.autograd.backward((logps * upstream).sum(), retain_graph=True)
+    exact, theirs = results
+    assert mine.grad is not None
+    assert exact is not None
+    assert theirs is not None
+    off, theirs_off = (float((one.double() - exact).norm() / exact.norm()) for one in (mine.grad, theirs))
+    # One rounding more than theirs, which also round the slope and the result: sqrt(3 / 2) of it.
+    assert off < 1.25 * theirs_off < 1.25 * torch.finfo(dtype).eps
+    first = mine.grad.clone()
+    mine.grad = None
+    torch.autograd.backward((logps * (2 * upstream)).sum())
+    torch.testing.assert_close(mine.grad, 2 * first, rtol=0, atol=1e-7)  # subnormal halves are rounded
+
+
+def test_the_upstream_gradient_is_not_rounded_before_it_is_multiplied() -> None:
+    hidden, head, ids = made(dtype=torch.bfloat16, n=50)
+    unit, scaled = hidden.clone().requires_grad_(), hidden.clone().requires_grad_()
+    upstream = torch.linspace(1.0, 1.01, 50)  # bf16 would make three numbers of these
+    torch.autograd.backward(token_logps(unit, head, ids, temperature=1.0, chunk_size=64).logps.sum())
+    torch.autograd.backward((token_logps(scaled, head, ids, temperature=1.0, chunk_size=64).logps * upstream).sum())
+    assert unit.grad is not None
+    assert scaled.grad is not None
+    assert torch.equal(scaled.grad, (unit.grad.float() * upstream[:, None]).bfloat16())
+    assert not torch.equal(scaled.grad, unit.grad * upstream[:, None].bfloat16())
+
+
 def test_a_nearly_certain_token_keeps_its_digits() -> None:
     """p = 1 - 1e-11: the log of p and the gradient are small, not zero."""
     weight = torch.zeros(5, 2)
@@ -253,6 +292,16 @@ def test_no_tensor_is_larger_than_a_tile_or_the_head(scored_of: Callable[..., Sc
             1.0,
         )
     assert naive.numel >= batch_size * length * vocabulary, "the measure sees a full tensor of logits"
+
+
+def test_a_chunk_whose_tile_would_be_large_has_fewer_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, head, ids = made(n=300)
+    expected = token_logps(hidden, head, ids, temperature=1.0, chunk_size=1000)
+    monkeypatch.setattr("lydite.kernels.logps.CPU_TILE_BYTES", 4 * V * 130)
+    with Largest() as seen:
+        found = token_logps(hidden, head, ids, temperature=1.0, chunk_size=1000)
+    assert seen.numel == 128 * V
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_each_token_is_predicted_by_the_column_before_it(scored_of: Callable[..., Scored]) -> None:

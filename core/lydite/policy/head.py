@@ -33,14 +33,27 @@ class Head:
         return self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)
 
 
-def head_product(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def head_product(hidden: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
     """`weight @ h + bias` of hidden states [N, H], as [N, V]: float32 on a GPU, else in the weight's type.
 
     A GPU sums 16-bit products in float32 anyway, and gives the sums away unrounded for nothing. Rounded to bfloat16,
-    a logit of 16 is off by up to 0.06, which is most of what trainer and sampler differ by.
+    a logit of 16 is off by up to 0.06, which is most of what trainer and sampler differ by. `out`, of the type that
+    `product_type` says, is filled and returned where it is given.
     """
     given = hidden.to(weight.dtype)
-    if not (given.is_cuda and weight.dtype.itemsize == 2):
-        return F.linear(given, weight, bias)
-    product = torch.mm(given, weight.t(), out_dtype=torch.float32)
+    if product_type(weight) is weight.dtype:
+        if out is None:
+            return F.linear(given, weight, bias)
+        if bias is None:
+            return torch.mm(given, weight.t(), out=out)
+        return torch.addmm(bias, given, weight.t(), out=out)
+    if out is None:
+        product = torch.mm(given, weight.t(), out_dtype=torch.float32)
+    else:
+        product = torch.mm(given, weight.t(), out_dtype=torch.float32, out=out)
     return product if bias is None else product.add_(bias)
+
+
+def product_type(weight: Tensor) -> torch.dtype:
+    """The type of `head_product`'s numbers."""
+    return torch.float32 if weight.is_cuda and weight.dtype.itemsize == 2 else weight.dtype
