@@ -257,8 +257,9 @@ class TrainConfig(Section):
     """How the learning rate falls after the warm-up."""
     warmup_steps: int = Field(0, ge=0)
     """Updates over which the learning rate rises from 0."""
-    optim: Literal["adamw", "adamw_8bit"] = "adamw"
-    """adamw_8bit keeps the optimiser's state in 8 bit, through bitsandbytes."""
+    optim: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit"] = "adamw"
+    """AdamW, fused; the others are of bitsandbytes. 8bit: its state in 8 bit. paged: its state may move to the host's
+    memory while a GPU has no room for it."""
     adam_beta1: float = Field(0.9, ge=0.0, lt=1.0)
     """Decay of the first moment."""
     adam_beta2: float = Field(0.999, ge=0.0, lt=1.0)
@@ -297,8 +298,17 @@ class TrainConfig(Section):
     """Smallest weight; None: no limit."""
     mask_truncated_completions: bool = False
     """Leaves completions that ran into the limit out of the loss."""
-    gradient_checkpointing: bool = False
-    """Computes activations again in the backward pass instead of keeping them."""
+    micro_batch_tokens: int | None = Field(None, ge=1)
+    """Tokens of one forward pass, a group's prompt counted once. The update stays the same.
+
+    None: passes of per_device_train_batch_size completions, however long."""
+    gradient_checkpointing: Literal["auto", True, False] = "auto"
+    """Computes activations again in the backward pass instead of keeping them: of every layer, of none, or (auto) of
+    as many layers as free memory makes necessary."""
+    activation_offloading: bool = False
+    """Moves the input of each layer that is computed again to the host's memory, and fetches it in the backward pass.
+
+    On a CPU it changes nothing."""
     share_prompts: bool = True
     """Trains completions behind one copy of their prompt, where the architecture allows: the same numbers, faster."""
     logprob_chunk_size: int = Field(1024, ge=1)
@@ -337,6 +347,16 @@ class TrainConfig(Section):
             raise ValueError(
                 f"steps_per_generation = {passes} is not a multiple of gradient_accumulation_steps = "
                 f"{self.gradient_accumulation_steps}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_offloaded(self) -> TrainConfig:
+        if self.activation_offloading and self.gradient_checkpointing is False:
+            raise ValueError(
+                "activation_offloading = true moves what layers keep that are computed again, and "
+                "gradient_checkpointing = false computes none again; leave gradient_checkpointing at "
+                '"auto" or set it to true'
             )
         return self
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from lydite.config import TrainConfig
 from lydite.objective import Batch, CorrectionSettings, Drawn, policy_logps, reference_logps, sampling_figures
+from lydite.objective.micro_batches import Span
 from lydite.policy import Policy
 
 
@@ -17,23 +20,21 @@ class KnownLogps:
     Later updates no longer have the policy that sampled, so those of their rows are computed before the first.
     """
 
-    def __init__(self, policy: Policy, batch: Batch, train: TrainConfig, rows: int) -> None:
-        self.old: dict[tuple[int, int], Tensor] = {}
-        self.reference: dict[tuple[int, int], Tensor] = {}
+    def __init__(self, policy: Policy, batch: Batch, train: TrainConfig, updates: Sequence[Sequence[Span]]) -> None:
+        """`updates`: the micro-batches of each update, whose log-probabilities are asked for one by one."""
+        self.old: dict[Span, Tensor] = {}
+        self.reference: dict[Span, Tensor] = {}
         self._batch = batch
         self._correction = CorrectionSettings.of(train)
-        spans = [
-            (first, min(first + train.per_device_train_batch_size, batch.size))
-            for first in range(0, batch.size, train.per_device_train_batch_size)
-        ]
         with torch.no_grad():
-            for span in spans:
-                if span[0] >= rows:
-                    self.old[span] = policy_logps(policy, batch.rows(*span), train).logps
+            for span in (span for spans in updates[1:] for span in spans):
+                self.old[span] = policy_logps(policy, batch.rows(*span), train).logps
         if train.num_iterations > 1 and train.beta > 0.0:
-            self.reference = {span: reference_logps(policy, batch.rows(*span), train) for span in spans}
+            self.reference = {
+                span: reference_logps(policy, batch.rows(*span), train) for spans in updates for span in spans
+            }
 
-    def sampled_with(self, span: tuple[int, int], logps: Tensor) -> None:
+    def sampled_with(self, span: Span, logps: Tensor) -> None:
         """Takes note of the first log-probabilities [b, T] that the trainer gave to these rows."""
         self.old.setdefault(span, logps)
 

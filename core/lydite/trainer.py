@@ -23,6 +23,7 @@ from lydite.lengths import lengths
 from lydite.measure import Stopwatch, memory
 from lydite.objective import with_advantages
 from lydite.observers import tell_step
+from lydite.optimizer import restore_optimizer
 from lydite.policy import Policy
 from lydite.prepare import Prepared
 from lydite.probes import Probes
@@ -70,13 +71,11 @@ class Trainer:
         self._step = 0  # the one under way
         self._saved_step = 0
         self._saved_in = 0.0
-        if prepared.config.train.gradient_checkpointing:
-            policy.checkpoint_activations()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Goes back to a checkpoint: weights, optimiser, counts, reward stack and logs."""
         self._policy.load_adapter_state(checkpoint.adapter)
-        self._learner.optimizer.load_state_dict(dict(checkpoint.optimizer))
+        restore_optimizer(self._learner.optimizer, checkpoint.optimizer)
         self.progress = Progress.from_json(checkpoint.state["progress"])
         self._prepared.stack.load_state_dict(checkpoint.state["stack"])
         self._folder.rewind(checkpoint.state["logs"])

@@ -72,11 +72,12 @@ def test_another_device_is_planned_for_with_vllm(lydite: Callable[..., Any], con
 
 
 def test_a_run_that_does_not_fit_ends_with_1_and_says_what_to_change(lydite: Callable[..., Any], config: Path) -> None:
-    ran = lydite("plan", config, "--memory", "2MiB", "--set", "per_device_train_batch_size=32")
+    changes = ("--set", "per_device_train_batch_size=32", "--set", "gradient_checkpointing=false")
+    ran = lydite("plan", config, "--memory", "2MiB", *changes)
     assert ran.code == 1
     assert "missing" in rows(ran.out)["left"][1]
     assert re.search(r"^it does not fit: .* are missing$", ran.out, re.MULTILINE)
-    assert re.search(r"^1\. train\.gradient_checkpointing = true: training ", ran.out, re.MULTILINE)
+    assert re.search(r'^1\. train\.gradient_checkpointing = "auto": training ', ran.out, re.MULTILINE)
     assert re.search(r"^then it fits: .* in rollouts, .* in training$", ran.out, re.MULTILINE)
 
 
@@ -121,3 +122,28 @@ def test_a_measured_step_is_put_beside_the_plan_and_nothing_is_kept(lydite: Call
     assert list(measured)[-3:] == ["policy loaded", "rollout", "training"]
     assert all(len(measured[name]) == 3 for name in ("rollout", "training"))
     assert sorted(config.parent.iterdir()) == before
+
+
+def test_the_longest_completion_is_planned_for_and_then_trained_on(lydite: Callable[..., Any], config: Path) -> None:
+    ran = lydite("plan", config, "--longest")
+    assert ran.code == 0
+    whole = "24 tokens of prompt and 488 of completion, 512 together, all that the model can read"
+    assert f"the longest that fits, as planned: {whole}" in ran.out
+    assert "every prompt is taken to have 24 tokens (data.max_prompt_length) and every completion 488" in ran.out
+    ran = lydite("plan", config, "--longest", "--measure", "--set", "per_device_train_batch_size=2")
+    assert ran.code == 0
+    assert f"the longest that was trained on, in 1 trials: {whole}; 0 of 3 layers were computed again" in ran.out
+
+
+def test_a_smaller_device_has_room_for_less_or_for_nothing(lydite: Callable[..., Any], config: Path) -> None:
+    found = []
+    for memory in ("2MiB", "3MiB"):
+        ran = lydite("plan", config, "--longest", "--memory", memory)
+        assert ran.code == 0
+        said = re.search(r"24 tokens of prompt and (\d+) of completion, (\d+) together$", ran.out, re.MULTILINE)
+        assert said is not None
+        found.append(int(said[1]))
+    assert 0 < found[0] < found[1] < 488
+    ran = lydite("plan", config, "--longest", "--memory", "100KiB")
+    assert ran.code == 1
+    assert "as planned: none; a prompt of 24 tokens leaves no room for a completion of one" in ran.out

@@ -71,6 +71,11 @@ referring = sections(
     weight_to=st.floats(0, 9),
     schedule_steps=st.integers(1, 9),
 )
+# The second of these keys moves what the first computes again.
+LAYERS: list[dict[str, SearchStrategy[Any]]] = [
+    {"gradient_checkpointing": st.just(False), "activation_offloading": st.just(False)},
+    {"gradient_checkpointing": st.sampled_from(["auto", True]), "activation_offloading": st.booleans()},
+]
 fields = RunConfig.model_fields
 
 
@@ -91,6 +96,7 @@ def configs(draw: st.DrawFn) -> RunConfig:
                 steps_per_generation=st.just(passes * 2) | st.none(),
                 vllm_importance_sampling_clip_min=st.none() | st.floats(0, 1),
                 vllm_importance_sampling_clip_max=st.floats(1, 9),
+                **draw(st.sampled_from(LAYERS)),
             )
         ),
         "length": draw(

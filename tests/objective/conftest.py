@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lydite.policy.head import Head
+from lydite.policy.layout import Layout
 from lydite.types import (
     Completion,
     Component,
@@ -80,9 +81,9 @@ class ToyPolicy:
         self.enabled = True
         self.forwards: list[tuple[bool, bool]] = []
 
-    shares_prompts = False
+    packs = False
 
-    def shared_hidden_states(self, input_ids: Tensor, allowed: Tensor, position_ids: Tensor) -> Tensor:
+    def packed_hidden_states(self, input_ids: Tensor, position_ids: Tensor, layout: Layout) -> Tensor:
         raise NotImplementedError
 
     def hidden_states(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:

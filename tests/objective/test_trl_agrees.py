@@ -30,6 +30,7 @@ from lydite.objective import (
     with_advantages,
 )
 from lydite.policy.head import Head
+from lydite.policy.layout import Layout
 from lydite.types import Scored
 
 V, LIMIT = 64, 9
@@ -113,9 +114,9 @@ class LlamaPolicy:
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    shares_prompts = False
+    packs = False
 
-    def shared_hidden_states(self, input_ids: Tensor, allowed: Tensor, position_ids: Tensor) -> Tensor:
+    def packed_hidden_states(self, input_ids: Tensor, position_ids: Tensor, layout: Layout) -> Tensor:
         raise NotImplementedError
 
     def hidden_states(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:

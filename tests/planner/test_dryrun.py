@@ -11,8 +11,8 @@ import pytest
 import torch
 from support.planned_runs import run_config
 
-from lydite import dryrun
-from lydite.dryrun import Measured, Peak, dry_run
+from lydite.dryrun import Measured, dry_run, training
+from lydite.dryrun.memory import Peak
 
 
 def test_the_watch_sees_what_is_gone_again() -> None:
@@ -36,8 +36,8 @@ def test_a_dry_run_samples_a_step_and_trains_a_micro_batch(
         seen["gradients"] = all(one.grad is not None for one in policy.trainable().values())
         return real(policy, batch, totals, train)
 
-    real = dryrun.micro_batch_loss
-    monkeypatch.setattr(dryrun, "micro_batch_loss", loss)
+    real = training.micro_batch_loss
+    monkeypatch.setattr(training, "micro_batch_loss", loss)
     config = run_config(
         model={"path": str(tiny("llama")), "device": "cpu", "quantization": "none"},
         data={"max_prompt_length": 20},

@@ -205,9 +205,9 @@ def test_the_cache_is_released_where_it_and_training_do_not_fit_together(llama_8
         config = run_config(engine={"release_kv_cache": choice}, train=small)
         return plan_engine(config, llama_8b, card(gib, device=device)).release_kv_cache
 
-    assert released(14)
+    assert released(10)
     assert not released(80)
-    assert not released(14, "never")
+    assert not released(10, "never")
     assert released(80, "always")
     assert not released(64, "always", device="cpu")
 

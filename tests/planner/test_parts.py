@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from lydite.objective import Batch, policy_logps
 from lydite.optimizer import make_optimizer
 from lydite.planner import ModelShapes, shapes_of_policy
 from lydite.planner.activations import activation_bytes, backward_bytes, head_tile_bytes
+from lydite.planner.adaptive import AdaptiveActivations
 from lydite.planner.parts import Parts, adapter_parameters, parts_of
 from lydite.planner.workload import Workload, workload
 from lydite.policy import Policy
@@ -76,7 +78,10 @@ def shapes_with(rows: int, columns: int) -> ModelShapes:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("optim", "bytes_each"), [("adamw", 8), ("adamw_8bit", 2)])
+@pytest.mark.parametrize(
+    ("optim", "bytes_each"),
+    [("adamw", 8), ("adamw_8bit", 2), ("paged_adamw_8bit", 2), ("paged_adamw_32bit", 8)],
+)
 def test_the_optimiser_takes_what_its_state_holds(optim: str, bytes_each: int) -> None:
     parameter = torch.nn.Parameter(torch.zeros(64 * 1024))
     config = run_config(train={"optim": optim})
@@ -88,6 +93,43 @@ def test_the_optimiser_takes_what_its_state_holds(optim: str, bytes_each: int) -
     assert held == bytes_each * parameter.numel()
     shapes = shapes_with(640, 512)
     assert parts(config, shapes).optimizer == bytes_each * adapter_parameters(config, shapes)
+
+
+def test_a_paged_state_leaves_a_gpu_but_for_its_small_tensors(llama_8b: ModelShapes) -> None:
+    def state(optim: str, device: Any, **sections: Any) -> int:
+        config = run_config(train={"optim": optim}, **sections)
+        return parts_of(config, llama_8b, work_of(config, llama_8b), device=device, vllm=False).optimizer
+
+    # At r = 16 only tensors of 6250 rows or columns have 100,000 numbers: those on the feed-forward's side.
+    wide = 32 * 3 * 16 * 14336
+    assert state("adamw_8bit", "cuda") - state("paged_adamw_8bit", "cuda") == 2 * wide
+    assert state("adamw", "cuda") - state("paged_adamw_32bit", "cuda") == 8 * wide
+    assert state("paged_adamw_32bit", "cpu") == state("adamw", "cpu")
+    full = {"lora": {"enabled": False}, "model": {"quantization": "none"}}
+    assert state("paged_adamw_32bit", "cuda", **full) < state("adamw", "cuda", **full) / 1000
+
+
+def test_what_is_offloaded_leaves_a_gpu_and_not_a_cpu(llama_8b: ModelShapes) -> None:
+    def kept(device: Any, **train: Any) -> int:
+        config = run_config(train={"gradient_checkpointing": True, **train})
+        return parts_of(config, llama_8b, work_of(config, llama_8b), device=device, vllm=False).activations
+
+    inputs = 32 * 2 * 4096 * work_of(run_config(), llama_8b).training.tokens
+    assert kept("cuda") - kept("cuda", activation_offloading=True) == inputs * 29 // 32, "three are on their way"
+    assert kept("cpu") == kept("cpu", activation_offloading=True)
+
+
+def test_a_budget_bounds_the_tokens_of_a_pass(llama_8b: ModelShapes) -> None:
+    def tokens(budget: int | None, **train: Any) -> int:
+        config = run_config(train={"micro_batch_tokens": budget, **train})
+        return work_of(config, llama_8b).training.tokens
+
+    assert tokens(None) == 512 + 8 * 512
+    assert tokens(2000) == 2000
+    assert tokens(700) == 1024, "a completion that is longer by itself"
+    assert tokens(10**6) == 512 + 8 * 512, "an update has no more"
+    assert tokens(10**6, gradient_accumulation_steps=4) == 4 * (512 + 8 * 512)
+    assert tokens(3000, share_prompts=False) == 2 * 1024
 
 
 def test_keys_and_values_of_8b(llama_8b: ModelShapes) -> None:
@@ -114,9 +156,8 @@ def batch(config: RunConfig, *, padded: bool) -> Batch:
 
 def held_and_peak(policy: Policy, config: RunConfig) -> tuple[int, int]:
     """Bytes of tensors after the forward pass of a micro-batch, and the most until its backward pass is over."""
-    _ = policy.shares_prompts  # asks the model, which is no part of the pass
-    if config.train.gradient_checkpointing:
-        policy.checkpoint_activations()
+    _ = policy.packs  # asks the model, which is no part of the pass
+    AdaptiveActivations(policy, config)
     policy.train_mode()
     rows = batch(config, padded=not config.train.share_prompts)
     with LiveBytes(ignored=policy.model.parameters()) as live:
@@ -150,9 +191,11 @@ def test_planned_training_is_what_a_pass_really_holds(
     planned = parts(config, shapes_of_policy(policy))
     held, peak = held_and_peak(policy, config)
     # A bound, and a near one: the last token of a completion is planned for and not computed. With checkpointing so
-    # little is held that the hidden states around the layers, which the plan rounds up, weigh in a tiny model.
-    assert held <= planned.activations <= held * (1.45 if checkpointing else 1.15)
-    assert peak <= planned.learning <= peak * (1.3 if checkpointing else 1.1)
+    # little is held that the hidden states around the layers, which the plan rounds up, weigh in a tiny model. Scores
+    # of all groups are planned for in the backward pass, which goes from group to group.
+    bounded = architecture == "gemma2"
+    assert held <= planned.activations <= held * (1.5 if checkpointing else 1.35 if bounded else 1.15)
+    assert peak <= planned.learning <= peak * (1.45 if checkpointing and bounded else 1.25)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
@@ -160,22 +203,33 @@ def test_without_an_adapter_more_is_held(load: Load, dtype: str) -> None:
     config, policy = load("llama", model={"dtype": dtype}, lora={"enabled": False}, train=SHAPE)
     planned = parts(config, shapes_of_policy(policy))
     held, peak = held_and_peak(policy, config)
-    assert held <= planned.activations <= 1.15 * held
-    assert peak <= planned.learning <= 1.2 * peak
+    assert held <= planned.activations <= 1.25 * held
+    assert peak <= planned.learning <= 1.25 * peak
 
 
-def test_the_tile_is_as_large_as_the_chunk_or_the_micro_batch(llama_8b: ModelShapes) -> None:
-    large = run_config(train={"logprob_chunk_size": 1024})
-    assert head_tile_bytes(large, llama_8b) == 1024 * 128256 * 8
-    small = run_config(train={"max_completion_length": 4})
-    assert head_tile_bytes(small, llama_8b) == 8 * 4 * 128256 * 8
+def test_the_tile_is_as_large_as_the_chunk_its_bound_or_the_micro_batch(llama_8b: ModelShapes) -> None:
+    def tile(device: Any, **train: Any) -> int:
+        config = run_config(train=train)
+        return head_tile_bytes(config, llama_8b, work_of(config, llama_8b), device=device)
+
+    of_token = 128256 * (4 + 2)  # logits in fp32, their slope in bf16
+    assert tile("cuda", logprob_chunk_size=256) == 256 * of_token
+    assert tile("cuda", logprob_chunk_size=4096) == 512 * of_token, "no more than 512 MiB"
+    assert tile("cuda", max_completion_length=4) == 8 * 4 * of_token
+    assert tile("cpu", max_completion_length=4) == 8 * 4 * 128256 * (2 + 4 + 4)
 
 
 def test_checkpointing_trades_kept_layers_for_one_in_the_backward_pass(llama_8b: ModelShapes) -> None:
-    plain, again = run_config(), run_config(train={"gradient_checkpointing": True})
-    work = work_of(plain, llama_8b)
-    adapter = adapter_parameters(plain, llama_8b)
-    kept = [activation_bytes(one, llama_8b, work, itemsize=2, adapter=adapter) for one in (plain, again)]
-    backward = [backward_bytes(one, llama_8b, work, itemsize=2, packed=True) for one in (plain, again)]
-    assert kept[1] < kept[0] / 10
-    assert backward[1] > backward[0]
+    config = run_config()
+    work, adapter = work_of(config, llama_8b), adapter_parameters(config, llama_8b)
+    kept = [
+        activation_bytes(config, llama_8b, work, itemsize=2, adapter=adapter, device="cuda", recomputed=count)
+        for count in (0, 31, 32)
+    ]
+    backward = [
+        backward_bytes(config, llama_8b, work, itemsize=2, packed=True, device="cuda", recomputed=count)
+        for count in (0, 31, 32)
+    ]
+    assert kept[2] < kept[0] / 10
+    assert backward[2] - backward[1] == kept[1] - kept[2] + 2 * 4096 * work.training.tokens
+    assert backward[0] == backward[1]  # what the highest layer kept is gone when the next one is computed again

@@ -27,6 +27,7 @@ CASES: dict[str, dict[str, Any]] = {
     "every weight and kl": {"learning_rate": 3e-3, "beta": 0.01},
     "8 bit": {"optim": "adamw_8bit"},
     "checkpointed activations": {"gradient_checkpointing": True},
+    "a budget of tokens": {"micro_batch_tokens": 48},
 }
 LETTERS = frozenset("abcdefghijklm")
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as some
 from transformers import get_scheduler
 
+from lydite.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
 from lydite.config import TrainConfig
-from lydite.errors import ConfigError
-from lydite.optimizer import learning_rate, make_optimizer
+from lydite.errors import ConfigError, MissingExtraError
+from lydite.optimizer import learning_rate, make_optimizer, restore_optimizer
 
 KINDS = ("linear", "cosine", "constant")
 
@@ -84,3 +88,59 @@ def test_the_optimiser_has_the_configuration_s_numbers_and_its_state_is_float32(
     # By hand: decoupled decay, then a first step of lr * g / (|g| + eps), both moments corrected for their start.
     assert parameter.tolist() == pytest.approx([1.0 - 0.5 * 0.25 - 0.5 / (1.0 + 1e-3)] * 4, rel=1e-6)
     assert optimizer.state[parameter]["exp_avg"].dtype is torch.float32
+
+
+OPTIMISERS = ("adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw_32bit")
+
+
+def stepped(optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], first: int, last: int) -> None:
+    for step in range(first, last):
+        draws = torch.Generator().manual_seed(step)
+        for one in parameters:
+            one.grad = torch.randn(one.shape, generator=draws) * 10.0 ** (step % 3)
+        optimizer.step()
+
+
+def parameters() -> list[torch.nn.Parameter]:
+    """A matrix and a short vector, whose state bitsandbytes keeps in 32 bit."""
+    draws = torch.Generator().manual_seed(0)
+    return [torch.nn.Parameter(torch.randn(size, generator=draws)) for size in ((64, 128), (7,))]
+
+
+@pytest.mark.parametrize("optim", OPTIMISERS)
+def test_every_optimiser_makes_the_steps_of_adamw_in_float32(optim: str) -> None:
+    moved = []
+    for name in ("adamw", optim):
+        held = parameters()
+        stepped(make_optimizer(held, TrainConfig(optim=name, learning_rate=1e-2, weight_decay=0.1)), held, 0, 5)
+        assert all(one.dtype is torch.float32 for one in held)
+        moved.append([(one - before).detach() for one, before in zip(held, parameters(), strict=True)])
+    for plain, ours in zip(*moved, strict=True):
+        away = float((ours - plain).norm() / plain.norm())
+        assert away < (0.05 if optim.endswith("8bit") else 1e-5)
+
+
+@pytest.mark.parametrize("optim", OPTIMISERS)
+def test_a_checkpoint_brings_the_state_back_number_for_number(optim: str, tmp_path: Path) -> None:
+    train = TrainConfig(optim=optim, learning_rate=1e-2)
+    through = parameters()
+    optimizer = make_optimizer(through, train)
+    stepped(optimizer, through, 0, 3)
+    adapter = {str(place): one.detach().clone() for place, one in enumerate(through)}
+    save_checkpoint(tmp_path, Checkpoint(3, adapter, optimizer.state_dict(), {}), keep=1)
+    stepped(optimizer, through, 3, 6)
+
+    found = newest_checkpoint(tmp_path).checkpoint
+    assert found is not None
+    resumed = [torch.nn.Parameter(found.adapter[str(place)].clone()) for place in range(len(through))]
+    again = make_optimizer(resumed, train)
+    restore_optimizer(again, found.optimizer)
+    stepped(again, resumed, 3, 6)
+    for ours, one in zip(resumed, through, strict=True):
+        assert torch.equal(ours, one)
+
+
+def test_without_bitsandbytes_its_optimisers_are_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(MissingExtraError, match=r'train.optim = "paged_adamw_8bit" needs bitsandbytes'):
+        make_optimizer(parameters(), TrainConfig(optim="paged_adamw_8bit"))

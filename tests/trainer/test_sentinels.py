@@ -149,13 +149,13 @@ def test_an_optimiser_that_does_nothing(quick: dict[str, Any], here: Path, monke
 def test_a_gradient_that_does_not_reach_the_adapter(
     quick: dict[str, Any], here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hidden_states = Policy.hidden_states
+    hidden_states = Policy.packed_hidden_states
 
     def cut_off(self: Policy, *given: Any) -> Any:
         states = hidden_states(self, *given)
         return states.detach().requires_grad_() if torch.is_grad_enabled() else states
 
-    monkeypatch.setattr(Policy, "hidden_states", cut_off)
+    monkeypatch.setattr(Policy, "packed_hidden_states", cut_off)
     said = stopped(quick, here, r"^step 1: every gradient is exactly 0, although \d+ tokens")
     assert "lora.target_modules" in said
     result = lydite.train({**quick, "name": "off", "sentinels": {"enabled": False}}, display="none")

@@ -18,6 +18,7 @@ from lydite.errors import ConfigError
 if TYPE_CHECKING:
     from lydite.dryrun import Measured
     from lydite.planner import FreeMemory, ModelShapes
+    from lydite.planner.longest import Longest
     from lydite.planner.plan import MemoryPlan
 
 
@@ -37,6 +38,14 @@ def plan(
     ] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Load the model, try one step at full length, and compare with the plan.")
+    ] = False,
+    longest: Annotated[
+        bool,
+        typer.Option(
+            "--longest",
+            help="Find the longest completion that fits behind a prompt of the configured length; with --measure by "
+            "training on some.",
+        ),
     ] = False,
     plugin: Annotated[
         list[Path] | None,
@@ -59,8 +68,11 @@ def plan(
     shapes = shapes_of_source(chosen.model, load_plugins(allow=chosen.plugins, files=chosen.plugin_files))
     free = _memory(chosen, size)
     engine = _engine(chosen, free, assumed=size is not None)
-    found = plan_memory(chosen, shapes, free, engine)
     console = Console(highlight=False)
+    if longest:
+        _print_longest(console, chosen, shapes, free, engine, assumed=size is not None, measure=measure)
+        return
+    found = plan_memory(chosen, shapes, free, engine)
     _print_plan(console, chosen, shapes, found, assumed=size is not None)
     if not found.fits:
         _print_advice(console, chosen, shapes, found)
@@ -157,6 +169,47 @@ def _print_measured(console: Console, measured: Measured, planned: MemoryPlan) -
     console.print(table)
     for line in measured.lines:
         console.print(Text(f"- {line}"), soft_wrap=True)
+
+
+def _print_longest(
+    console: Console,
+    config: RunConfig,
+    shapes: ModelShapes,
+    memory: FreeMemory,
+    engine: Literal["vllm", "hf", "scripted"],
+    *,
+    assumed: bool,
+    measure: bool,
+) -> None:
+    from lydite.planner.longest import longest, with_completions
+    from lydite.planner.plan import plan_memory
+
+    planned = longest(config, shapes, memory, engine)
+    shown = with_completions(config, max(1, planned.completion))
+    _print_plan(console, shown, shapes, plan_memory(shown, shapes, memory, engine), assumed=assumed)
+    console.print(Text(f"\nthe longest that fits, as planned: {_length(planned)}"), soft_wrap=True)
+    reached = planned
+    if measure:
+        from lydite.dryrun.longest import longest_trained
+
+        tried = longest_trained(config, planned.completion)
+        console.print(
+            Text(
+                f"the longest that was trained on, in {tried.trials} trials: {_length(tried.found)}; "
+                f"{tried.recomputed} of {tried.layers} layers were computed again"
+            ),
+            soft_wrap=True,
+        )
+        reached = tried.found
+    if not reached.completion:
+        raise typer.Exit(FAILED)
+
+
+def _length(found: Longest) -> str:
+    if not found.completion:
+        return f"none; a prompt of {found.prompt} tokens leaves no room for a completion of one"
+    whole = ", all that the model can read" if found.is_whole_context else ""
+    return f"{found.prompt} tokens of prompt and {found.completion} of completion, {found.tokens} together{whole}"
 
 
 def _left(size: int) -> Text:

@@ -92,11 +92,13 @@ def _walk(section: type[Section], path: Path) -> Iterator[ConfigField]:
 def _field(path: Path, info: FieldInfo) -> ConfigField:
     kind = _bare(info.annotation)
     table = _table_class(kind)
-    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    literals = get_args(kind) if get_origin(kind) is Literal else ()
+    choices = tuple(one for one in literals if isinstance(one, str))
     if table is not None:
         expected = f"tables [{'.'.join((*path, 'NAME'))}]" if _is_named_tables(kind) else f"a table [{'.'.join(path)}]"
     elif choices:
-        expected = " or ".join(f'"{choice}"' for choice in choices)
+        switch = [_TYPES[bool]] if len(choices) < len(literals) else []
+        expected = " or ".join([*(f'"{choice}"' for choice in choices), *switch])
     else:
         expected = _TYPES[kind] + _limits(info)
     default = None if info.is_required() else info.get_default(call_default_factory=True)

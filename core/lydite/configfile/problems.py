@@ -90,7 +90,7 @@ def _mismatch(location: Path, given: Any) -> str:
 
 
 def _advice(field: ConfigField, given: Any) -> str:
-    if field.choices:
+    if field.choices and not (isinstance(given, str) and _is_written_plainly(field, given)):
         return did_you_mean(given, field.choices) if isinstance(given, str) and close_to(given, field.choices) else ""
     if isinstance(given, str) and _is_written_plainly(field, given):
         return f"; write {given} without quotes"
@@ -102,7 +102,7 @@ def _advice(field: ConfigField, given: Any) -> str:
 
 
 def _is_written_plainly(field: ConfigField, given: str) -> bool:
-    if field.expected == "true or false":
+    if field.expected.endswith("true or false"):
         return given in ("true", "false")
     if "number" not in field.expected:
         return False

@@ -18,11 +18,12 @@ from lydite.objective.batch import Batch
 from lydite.objective.correction import CorrectionSettings, importance_weights
 from lydite.objective.logprobs import TokenLogps, completion_logps, scattered_logps
 from lydite.objective.losses import LOSSES, LossInputs, LossOutput, LossSettings, UpdateTotals
-from lydite.objective.shared import share_prompts
+from lydite.objective.packed import pack
 
 if TYPE_CHECKING:
     from lydite.config import TrainConfig
     from lydite.policy.head import Head
+    from lydite.policy.layout import Layout
 
 
 class HiddenStatePolicy(Protocol):
@@ -33,12 +34,12 @@ class HiddenStatePolicy(Protocol):
         ...
 
     @property
-    def shares_prompts(self) -> bool:
-        """True when `shared_hidden_states` gives what `hidden_states` does."""
+    def packs(self) -> bool:
+        """True when `packed_hidden_states` gives what `hidden_states` does."""
         ...
 
-    def shared_hidden_states(self, input_ids: Tensor, allowed: Tensor, position_ids: Tensor) -> Tensor:
-        """The last hidden states [R, S, H] of tokens [R, S] that see one another as `allowed` [R, S, S] says."""
+    def packed_hidden_states(self, input_ids: Tensor, position_ids: Tensor, layout: Layout) -> Tensor:
+        """The last hidden states [S, H] of a packed micro-batch's tokens [S]."""
         ...
 
     def head(self) -> Head:
@@ -53,13 +54,13 @@ class HiddenStatePolicy(Protocol):
 def policy_logps(policy: HiddenStatePolicy, batch: Batch, config: TrainConfig) -> TokenLogps:
     """Log-probabilities and entropies [b, T] of a micro-batch's completions under the policy as it is.
 
-    With `share_prompts`, and where the architecture allows it, completions stand behind one copy of their prompt.
+    With `share_prompts`, and where the architecture allows it, completions are packed behind one copy of their prompt.
     """
-    if config.share_prompts and policy.shares_prompts:
-        shared = share_prompts(batch)
-        rows = policy.shared_hidden_states(shared.input_ids, shared.allowed, shared.position_ids)
+    if config.share_prompts and policy.packs:
+        packed = pack(batch)
+        hidden = policy.packed_hidden_states(packed.input_ids, packed.position_ids, packed.layout)
         return scattered_logps(
-            rows.reshape(-1, rows.shape[2]).index_select(0, shared.predictors),
+            hidden.index_select(0, packed.predictors),
             batch,
             policy.head(),
             temperature=config.temperature,

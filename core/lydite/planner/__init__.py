@@ -3,6 +3,7 @@
     shapes        what a model is made of, without its weights
     workload      what a run asks for at once, in sequences and tokens
     parts         bytes of each part; `activations` has those of training
+    checkpointing of how many layers the activations are computed again; `adaptive` says so to a policy, step by step
     memory        what is free
     engine        sizes for vLLM; `sizing` has the arithmetic
     plan          all of it, for `lydite plan`; `advice` has what to change, `source` the shapes of a model on disk

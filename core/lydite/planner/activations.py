@@ -2,91 +2,157 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 from lydite.config import RunConfig
 from lydite.planner.shapes import ModelShapes
-from lydite.planner.workload import Workload
+from lydite.planner.workload import PassSize, Workload
+
+_ON_THEIR_WAY: Final = 3  # inputs on the device while the others wait in the host's memory; see `policy.offload`
 
 
 def layer_bytes_per_token(config: RunConfig, shapes: ModelShapes, *, itemsize: int) -> int:
-    """What one layer keeps of one token for its backward pass, attention's [S, S] tensors apart.
+    """What one layer keeps of one token for its backward pass, attention apart, in numbers of `itemsize` bytes.
 
-    For a decoder layer of transformers with a LoRA adapter on its linear layers, in numbers of `itemsize` bytes
-    unless said otherwise:
-
-        norms          their input, in fp32 (4 bytes)
+        norms          their input; in fp32 where transformers computes them
         q, k, v        their common input H
-        attention      q, k, v and its output, k and v repeated for every head, which a mask makes necessary;
-                       a log-sum-exp in fp32 for each head
         gate, up       their common input H
-        feed-forward   gate, its activation, up, and the product: 4 times the intermediate width
+        feed-forward   gate and up, 2 times the intermediate width; by transformers also the activation and the product
         adapters       A x, r numbers for each adapted layer
 
-    Where all weights are trained the residual is fp32, and a norm keeps its output too, for its weight's gradient.
+    Where all weights are trained the residual is fp32, a norm keeps its output too, for its weight's gradient, and in
+    16 bit each linear layer rounds its input by itself.
 
-    Source: counted in transformers' modeling_llama.py and lydite's adapter; a test counts the saved tensors.
+    Source: counted in transformers' modeling_llama.py and `policy.fused`; a test counts the saved tensors.
     """
     layers = max(1, shapes.layers)
     norms = shapes.norm_width // layers
-    attention = 4 * shapes.heads * shapes.head_dim * itemsize + 4 * shapes.heads
-    rest = (2 * shapes.hidden + 4 * shapes.intermediate) * itemsize
     if not config.lora.enabled:
-        return 8 * norms + attention + rest
-    low = config.lora.r * len(shapes.adapted(config.lora)) * itemsize // layers
-    return 4 * norms + attention + rest + low
+        inputs = 5 if itemsize < 4 else 2
+        return 8 * norms + (inputs * shapes.hidden + 4 * shapes.intermediate) * itemsize
+    low = config.lora.r * len(shapes.adapted(config.lora)) // layers
+    if shapes.fuses:
+        return norms * itemsize + (2 * shapes.hidden + 2 * shapes.intermediate + low) * itemsize
+    return 4 * norms + (2 * shapes.hidden + 4 * shapes.intermediate + low) * itemsize
 
 
-def layer_square_bytes(shapes: ModelShapes, work: Workload, *, itemsize: int) -> int:
-    """What one layer's attention keeps of every pair of tokens: its mask, and without a fused kernel the scores.
+def attention_bytes(shapes: ModelShapes, size: PassSize, *, itemsize: int, device: Literal["cpu", "cuda"]) -> int:
+    """What one layer's attention keeps: q, k, v, its output, and a log-sum-exp in fp32 for each head.
 
-    A bool mask [R, 1, S, S] becomes one of numbers in each layer. Scores [R, heads, S, S] are kept as softmax gave
-    them in fp32, and either rounded and bounded in 16 bit, or bounded in fp32.
+    Padded, k and v are repeated for every head, and each layer makes numbers of the bool mask. Packed, k and v stay
+    as they are where variable-length calls are made; elsewhere each completion has a copy of its prompt's, on a CPU in
+    fp32. Bounded scores are kept as softmax gave them in fp32, and either rounded and bounded in 16 bit, or bounded in
+    fp32.
     """
-    scores = 8 * shapes.heads if shapes.keeps_scores else 0
-    return work.rows * work.row_tokens**2 * (itemsize + scores)
+    width, keys = shapes.heads * shapes.head_dim, shapes.kv_heads * shapes.head_dim
+    scores = size.pairs * 8 * shapes.heads if shapes.keeps_scores else 0
+    sums = 4 * shapes.heads * size.tokens
+    if not size.packed:
+        return size.tokens * 4 * width * itemsize + size.pairs * itemsize + scores + sums
+    if _calls(shapes, size, itemsize, device):
+        return size.tokens * 2 * (width + keys) * itemsize + sums
+    wide = 4 if device == "cpu" else itemsize
+    # The output twice: as the kernel gave it, and with its heads back beside one another.
+    return size.tokens * width * (2 * wide + itemsize) + size.keys * 2 * keys * wide + scores + sums
 
 
-def activation_bytes(config: RunConfig, shapes: ModelShapes, work: Workload, *, itemsize: int, adapter: int) -> int:
+def activation_bytes(
+    config: RunConfig,
+    shapes: ModelShapes,
+    work: Workload,
+    *,
+    itemsize: int,
+    adapter: int,
+    device: Literal["cpu", "cuda"],
+    recomputed: int,
+) -> int:
     """What a micro-batch of the longest sequences keeps until its backward pass.
 
-    With gradient checkpointing every layer keeps its input [tokens, H] alone. Beside the layers there are the bool
-    mask, the hidden states with their gradient, and the adapter's (or all) weights rounded to the model's type.
+    A layer that is computed again keeps its input [tokens, H] alone, and those inputs but three are elsewhere where
+    they are offloaded. Beside the layers there are the mask, the hidden states with their gradient, and the
+    adapter's (or all) weights rounded to the model's type.
     """
-    tokens = work.micro_batch_tokens
+    tokens = work.training.tokens
     residual = itemsize if config.lora.enabled else 4
-    if config.train.gradient_checkpointing:
-        kept = shapes.layers * shapes.hidden * residual * tokens
-    else:
-        kept = shapes.layers * _layer_bytes(config, shapes, work, itemsize)
-    mask = work.rows * work.row_tokens**2
+    inputs = min(recomputed, _ON_THEIR_WAY) if offloads(config, device) else recomputed
+    kept = inputs * shapes.hidden * residual * tokens
+    kept += (shapes.layers - recomputed) * _layer_bytes(config, shapes, work, itemsize, device)
     ends = 4 * tokens * shapes.hidden * residual
     rounded = itemsize * (adapter if config.lora.enabled else shapes.parameters) if itemsize < 4 else 0
-    return kept + mask + ends + rounded
+    return kept + _mask_bytes(shapes, work, itemsize, device) + ends + rounded
 
 
-def backward_bytes(config: RunConfig, shapes: ModelShapes, work: Workload, *, itemsize: int, packed: bool) -> int:
+def offloads(config: RunConfig, device: Literal["cpu", "cuda"]) -> bool:
+    """True where what layers keep that are computed again goes to another memory than the device's."""
+    return config.train.activation_offloading and device == "cuda"
+
+
+def offloaded_bytes(config: RunConfig, shapes: ModelShapes, work: Workload, *, itemsize: int, recomputed: int) -> int:
+    """What the inputs of layers that are computed again take of the host's memory."""
+    return recomputed * shapes.hidden * (itemsize if config.lora.enabled else 4) * work.training.tokens
+
+
+def backward_bytes(
+    config: RunConfig,
+    shapes: ModelShapes,
+    work: Workload,
+    *,
+    itemsize: int,
+    packed: bool,
+    device: Literal["cpu", "cuda"],
+    recomputed: int,
+) -> int:
     """What the backward pass through one layer adds.
 
-    Gradients of the feed-forward width, of two fp32 residuals, and of scores where those are kept; one unpacked
-    weight; and with gradient checkpointing everything that the layer had not kept.
+    The feed-forward's product and the gradients of its two factors, gradients of two fp32 residuals, and of scores
+    where those are kept; one unpacked weight; and where every layer is computed again what one had not kept. Where
+    the highest layers keep theirs, they are done with when the first is computed again, and have left more room than
+    it takes.
     """
-    scores = 4 * shapes.heads * work.rows * work.row_tokens**2 if shapes.keeps_scores else 0
-    flowing = work.micro_batch_tokens * (shapes.intermediate * itemsize + 2 * shapes.hidden * 4)
+    scores = 4 * shapes.heads * work.training.pairs if shapes.keeps_scores else 0
+    flowing = work.training.tokens * (3 * shapes.intermediate * itemsize + 2 * shapes.hidden * 4)
     unpacking = max((one.parameters for one in shapes.linears), default=0) * itemsize if packed else 0
-    again = _layer_bytes(config, shapes, work, itemsize) if config.train.gradient_checkpointing else 0
+    again = _layer_bytes(config, shapes, work, itemsize, device) if recomputed >= shapes.layers else 0
     return scores + flowing + unpacking + again
 
 
-def head_tile_bytes(config: RunConfig, shapes: ModelShapes) -> int:
-    """Logits of one chunk of tokens: two fp32 tiles, three in the families that bound their logits.
+def head_tile_bytes(config: RunConfig, shapes: ModelShapes, work: Workload, *, device: Literal["cpu", "cuda"]) -> int:
+    """Logits of one chunk of tokens, [rows, V].
 
-    Source: `lydite.objective.logprobs`, which makes nothing else of that size.
+    On a GPU in fp32, and their slope in the head's own type. On a CPU as the product gives them, and two copies in
+    fp32; one more in the families that bound their logits.
+
+    Source: `lydite.objective.chunked_head`, which makes nothing else of that size.
     """
-    train = config.train
-    tokens = min(train.logprob_chunk_size, train.per_device_train_batch_size * train.max_completion_length)
-    return tokens * shapes.vocab * 4 * (3 if shapes.bounds_logits else 2)
+    from lydite.kernels.logps import tile_rows
+
+    itemsize = (2 if config.model.dtype != "float32" else 4) if config.lora.enabled else 4
+    cap = max(1, min(config.train.logprob_chunk_size, work.training.completion_tokens))
+    rows = tile_rows(shapes.vocab, itemsize, cap, cuda=device == "cuda")
+    if device == "cuda":
+        return rows * shapes.vocab * (4 + itemsize % 4)
+    return rows * shapes.vocab * (itemsize + 8 + 4 * shapes.bounds_logits)
 
 
-def _layer_bytes(config: RunConfig, shapes: ModelShapes, work: Workload, itemsize: int) -> int:
+def _layer_bytes(
+    config: RunConfig, shapes: ModelShapes, work: Workload, itemsize: int, device: Literal["cpu", "cuda"]
+) -> int:
     """What one layer keeps of a micro-batch."""
     each = layer_bytes_per_token(config, shapes, itemsize=itemsize)
-    return each * work.micro_batch_tokens + layer_square_bytes(shapes, work, itemsize=itemsize)
+    return each * work.training.tokens + attention_bytes(shapes, work.training, itemsize=itemsize, device=device)
+
+
+def _mask_bytes(shapes: ModelShapes, work: Workload, itemsize: int, device: Literal["cpu", "cuda"]) -> int:
+    """The masks of a pass, which lie beside all layers; none for variable-length calls, where lengths are enough."""
+    size = work.training
+    if not size.packed:
+        return size.pairs
+    if _calls(shapes, size, itemsize, device):
+        return 0
+    # Heads that share a key are more rows of a mask; completions of equal length share theirs.
+    return size.mask * (shapes.heads // shapes.kv_heads) * (4 if device == "cpu" else itemsize)
+
+
+def _calls(shapes: ModelShapes, size: PassSize, itemsize: int, device: Literal["cpu", "cuda"]) -> bool:
+    """True where packed attention is one or two variable-length calls; see `policy.packed_attention`."""
+    return size.packed and device == "cuda" and itemsize == 2 and not shapes.keeps_scores

@@ -58,13 +58,21 @@ def _lack(plan: MemoryPlan) -> int:
 
 
 def _checkpointing(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
-    if not config.train.gradient_checkpointing:
-        yield {"train.gradient_checkpointing": True}
+    if config.train.gradient_checkpointing is False:
+        yield {"train.gradient_checkpointing": "auto"}
+
+
+def _offloading(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
+    if memory.device == "cuda" and config.train.gradient_checkpointing is not False:
+        yield {"train.activation_offloading": True}
 
 
 def _micro_batch(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
     """Smaller micro-batches, and as many more of them."""
     train = config.train
+    if train.micro_batch_tokens is not None:
+        yield from _halvings("train.micro_batch_tokens", train.micro_batch_tokens, _LEAST_LENGTH)
+        return
     for size in range(train.per_device_train_batch_size - 1, 0, -1):
         more, left = divmod(train.per_device_train_batch_size, size)
         if left:
@@ -87,8 +95,9 @@ def _quantise(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iter
 
 
 def _small_optimizer(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
-    if config.train.optim == "adamw":
-        yield {"train.optim": "adamw_8bit"}
+    smaller = {"adamw": "adamw_8bit", "paged_adamw_32bit": "paged_adamw_8bit"}
+    if config.train.optim in smaller:
+        yield {"train.optim": smaller[config.train.optim]}
 
 
 def _release(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
@@ -132,6 +141,7 @@ def _halvings(key: str, value: int, least: int) -> Iterator[Change]:
 # By what is lost: time, then precision, then what can be asked and answered.
 _STEPS: Final[tuple[Callable[[RunConfig, FreeMemory, EngineName], Iterator[Change]], ...]] = (
     _checkpointing,
+    _offloading,
     _micro_batch,
     _quantise,
     _small_optimizer,

@@ -65,7 +65,7 @@ def plan_engine(config: RunConfig, shapes: ModelShapes, memory: FreeMemory) -> E
     parts = sizing.parts(sequences)
     kv_bytes = config.engine.kv_cache_bytes or sizing.kv_bytes(sequences)
     held = kv_bytes + (parts.copy if unpack else 0)
-    release, why_release = _release(sizing, parts, held)
+    release, why_release = _release(sizing, parts, held, sequences)
     return EnginePlan(
         kv_cache_bytes=kv_bytes,
         max_num_seqs=sequences,
@@ -105,7 +105,7 @@ def _unpack_and_sequences(sizing: Sizing, wanted: int) -> tuple[bool, int]:
     return False, sizing.most_sequences(wanted, unpack=False)
 
 
-def _release(sizing: Sizing, parts: Parts, held: int) -> tuple[bool, str]:
+def _release(sizing: Sizing, parts: Parts, held: int, sequences: int) -> tuple[bool, str]:
     choice = sizing.config.engine.release_kv_cache
     if sizing.memory.device == "cpu":
         return False, "the KV cache stays while it trains: vLLM gives no memory back on a CPU"
@@ -119,9 +119,10 @@ def _release(sizing: Sizing, parts: Parts, held: int) -> tuple[bool, str]:
     if together <= sizing.budget:
         return False, f"the KV cache stays while it trains: {spoken}, {in_units(together)} in all, which fits"
     line = f"the KV cache is given back while it trains: {spoken}, {in_units(together)} in all, which does not fit"
-    if beside > sizing.budget:
+    least = sizing.standing(parts) + sizing.least_learning(sequences)
+    if least > sizing.budget:
         line += (
-            f"; without it {in_units(beside)} of {in_units(sizing.budget)} are needed at the longest, so that training "
+            f"; without it {in_units(least)} of {in_units(sizing.budget)} are needed at the longest, so that training "
             "may run out of memory: see `lydite plan`"
         )
     return True, line

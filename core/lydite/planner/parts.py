@@ -18,6 +18,7 @@ ITEMSIZE: Final = {"bfloat16": 2, "float16": 2, "float32": 4}
 CUDA_CONTEXT: Final = 512 * 2**20  # the driver's context, cuBLAS's workspaces and loaded kernels
 # Of one layer in one recorded decode step: on an H100, 0.08 GiB for 30 layers in 10 sizes.
 GRAPH_BYTES: Final = 288 * 2**10
+LEAST_PAGED: Final = 100_000  # numbers; bitsandbytes keeps the state of smaller tensors on the device
 SCALES: Final = 1 / 64 + 4 / (64 * 256)  # bytes a weight: an 8-bit scale for 64, an fp32 one for 256 of those
 
 
@@ -83,9 +84,17 @@ class Parts:
 
 
 def parts_of(
-    config: RunConfig, shapes: ModelShapes, work: Workload, *, device: Literal["cpu", "cuda"], vllm: bool
+    config: RunConfig,
+    shapes: ModelShapes,
+    work: Workload,
+    *,
+    device: Literal["cpu", "cuda"],
+    vllm: bool,
+    recomputed: int | None = None,
 ) -> Parts:
     """The bytes of every part of this run on that device.
+
+    `recomputed` layers compute their activations again; None: as many as the configuration says, none for "auto".
 
     Source: NF4 with double quantisation is 0.5 bytes a weight and its scales (QLoRA, arXiv 2305.14314, section 3).
     """
@@ -97,17 +106,23 @@ def parts_of(
     adapter = adapter_parameters(config, shapes) if lora else 0
     trained = adapter if lora else shapes.parameters
     cuda = device == "cuda"
+    if recomputed is None:
+        recomputed = shapes.layers if config.train.gradient_checkpointing is True else 0
     return Parts(
         packed=int(packed * (0.5 + SCALES)),
         unpacked=(linears - packed) * held,
         embeddings=(shapes.embedding + shapes.head + shapes.other) * held,
         adapter=4 * adapter,
         gradients=4 * trained,
-        optimizer=trained * (2 if config.train.optim == "adamw_8bit" else 8),
+        optimizer=optimizer_bytes(config, shapes, device=device),
         reference=0 if lora or config.train.beta == 0 else shapes.parameters * itemsize,
-        activations=activation_bytes(config, shapes, work, itemsize=itemsize, adapter=adapter),
-        backward=backward_bytes(config, shapes, work, itemsize=itemsize, packed=packed > 0),
-        head_tile=head_tile_bytes(config, shapes),
+        activations=activation_bytes(
+            config, shapes, work, itemsize=itemsize, adapter=adapter, device=device, recomputed=recomputed
+        ),
+        backward=backward_bytes(
+            config, shapes, work, itemsize=itemsize, packed=packed > 0, device=device, recomputed=recomputed
+        ),
+        head_tile=head_tile_bytes(config, shapes, work, device=device),
         kv_per_token=_kv_bytes(config, shapes, itemsize, vllm=vllm),
         # vLLM joins q, k, v and gate, up: B of a joint layer is as wide as all its parts' ranks together.
         rounded=trained * itemsize * (2 if vllm and lora else 1) if itemsize < 4 or vllm else 0,
@@ -118,6 +133,18 @@ def parts_of(
         else 0,
         context=CUDA_CONTEXT if cuda else 0,
     )
+
+
+def optimizer_bytes(config: RunConfig, shapes: ModelShapes, *, device: Literal["cpu", "cuda"]) -> int:
+    """AdamW's two moments, 4 bytes each or 1 in 8 bit. Those of a paged optimiser make room for what needs it."""
+    lora, optim = config.lora, config.train.optim
+    each = 2 if optim.endswith("_8bit") else 8
+    if optim.startswith("paged") and device == "cuda":
+        if lora.enabled:
+            sizes = [lora.r * size for one in shapes.adapted(lora) for size in (one.rows, one.columns)]
+            return each * sum(size for size in sizes if size < LEAST_PAGED)
+        return each * shapes.other
+    return each * (adapter_parameters(config, shapes) if lora.enabled else shapes.parameters)
 
 
 def adapter_parameters(config: RunConfig, shapes: ModelShapes) -> int:

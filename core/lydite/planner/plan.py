@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lydite.config import RunConfig
+from lydite.planner.checkpointing import SHARE, ActivationPlan, plan_activations
 from lydite.planner.engine import DoesNotFitError, engine_work, plan_engine
 from lydite.planner.memory import FreeMemory
 from lydite.planner.parts import Parts, parts_of
@@ -89,11 +90,14 @@ def plan_memory(config: RunConfig, shapes: ModelShapes, memory: FreeMemory, engi
     kv = chosen.kv_cache_bytes if chosen is not None else kv_tokens(config, work, 1) * parts.kv_per_token
     copy = parts.copy if chosen is not None and chosen.unpack_weights else 0
     released = chosen is None or chosen.release_kv_cache
+    beside = (kv + copy if not released else 0) + parts.rounded + parts.graphs
+    layers = _activations(config, shapes, work, memory, parts, beside)
+    parts = parts_of(config, shapes, work, device=memory.device, vllm=True, recomputed=layers.recomputed)
     return MemoryPlan(
         engine="vllm",
         memory=memory,
         parts=_shown(parts, kv=kv, copy=copy, stays=not released, rounded_stays=True),
-        lines=(*(chosen.lines if chosen is not None else ()), _lengths_line(config, work)),
+        lines=(*(chosen.lines if chosen is not None else ()), layers.line, _lengths_line(config, work)),
         problem=problem,
         engine_lacks=lacks,
         loaded=parts.weights + parts.adapter,
@@ -108,6 +112,8 @@ def _without_vllm(config: RunConfig, shapes: ModelShapes, memory: FreeMemory, en
         sequences = 0
     work = _hf_work(config, shapes, sequences)
     parts = parts_of(config, shapes, work, device=memory.device, vllm=False)
+    layers = _activations(config, shapes, work, memory, parts, 0)
+    parts = parts_of(config, shapes, work, device=memory.device, vllm=False, recomputed=layers.recomputed)
     cache = sequences * (work.prompt + work.completion) * parts.kv_per_token
     # Each layer in turn has its keys and values once for every head, and lays out a batch that shrinks anew.
     repeated = cache * shapes.heads // max(1, shapes.kv_heads * shapes.attention_layers)
@@ -120,7 +126,7 @@ def _without_vllm(config: RunConfig, shapes: ModelShapes, memory: FreeMemory, en
         engine=engine,
         memory=memory,
         parts=_shown(parts, kv=cache + repeated, copy=copy if sequences else 0, stays=False, rounded_stays=False),
-        lines=(*((line,) if sequences else ()), _lengths_line(config, work)),
+        lines=(*((line,) if sequences else ()), layers.line, _lengths_line(config, work)),
         problem=None,
         engine_lacks=0,
         loaded=parts.weights + parts.adapter,
@@ -128,11 +134,20 @@ def _without_vllm(config: RunConfig, shapes: ModelShapes, memory: FreeMemory, en
     )
 
 
+def _activations(
+    config: RunConfig, shapes: ModelShapes, work: Workload, memory: FreeMemory, parts: Parts, beside: int
+) -> ActivationPlan:
+    """What the layers keep where, apart from the pass itself, training has all its parts and the engine `beside`."""
+    others = parts.loaded + parts.lasting + parts.gradients + beside
+    room = SHARE[memory.device] * memory.free - others
+    return plan_activations(config, shapes, work, room, device=memory.device, packed=parts.packed > 0)
+
+
 def _lengths_line(config: RunConfig, work: Workload) -> str:
-    shared = f"{work.rows} x {work.row_tokens} tokens in one training pass"
+    largest = f"{work.training.tokens} tokens in one training pass"
     return (
         f"every prompt is taken to have {config.data.max_prompt_length} tokens (data.max_prompt_length) and every "
-        f"completion {config.train.max_completion_length}: {shared}; shorter ones take less"
+        f"completion {config.train.max_completion_length}: {largest}; shorter ones take less"
     )
 
 

@@ -70,6 +70,8 @@ class ModelShapes:
     """True where attention is no fused kernel, so that training keeps scores of every pair of tokens."""
     bounds_logits: bool
     """True where logits go through a tanh (Gemma 2)."""
+    fuses: bool = False
+    """True where `policy.fused` knows the layers, so that with an adapter they keep less."""
     family_targets: tuple[str, ...] = ()
     """Layers that the model's family adapts by default; empty: every linear layer."""
 
@@ -114,7 +116,8 @@ def shapes_of_config(config: Any, family_targets: Sequence[str] = ()) -> ModelSh
     from torch import nn
     from transformers.pytorch_utils import Conv1D
 
-    from lydite.policy.attention import takes_any_mask
+    from lydite.policy.attention import may_pack
+    from lydite.policy.fused.families import known_as
     from lydite.policy.quiet import without_chatter
 
     try:
@@ -155,9 +158,11 @@ def shapes_of_config(config: Any, family_targets: Sequence[str] = ()) -> ModelSh
         head=0 if tied else int(head.weight.numel()),
         other=sum(one.numel() for one in causal.parameters()) - counted,
         norm_width=_norm_width(causal.get_decoder(), {"q_norm": heads, "k_norm": kv_heads}, head_dim),
-        shares_prompts=takes_any_mask(causal.config),
-        keeps_scores=causal.config._attn_implementation == "eager",
+        shares_prompts=may_pack(causal.config),
+        keeps_scores=causal.config._attn_implementation == "eager"
+        or bool(getattr(text, "attn_logit_softcapping", None)),
         bounds_logits=bool(getattr(text, "final_logit_softcapping", None)),
+        fuses=any(known_as(one, "MLP") is not None for one in inside),
         family_targets=tuple(family_targets),
     )
 

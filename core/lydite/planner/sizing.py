@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lydite.config import RunConfig
+from lydite.planner.checkpointing import pass_bytes
 from lydite.planner.memory import FreeMemory
 from lydite.planner.parts import Parts, parts_of
 from lydite.planner.shapes import ModelShapes
@@ -43,6 +44,15 @@ class Sizing:
         """What is there in both phases, and is not yet."""
         loaded = 0 if self.memory.policy_loaded else parts.loaded
         return loaded + parts.lasting + parts.rounded + parts.graphs
+
+    def least_learning(self, sequences: int) -> int:
+        """What training needs beside what is loaded, with as many layers computed again as it may ask for."""
+        parts = self.parts(sequences)
+        if self.config.train.gradient_checkpointing != "auto":
+            return parts.learning
+        work = sized_work(self.config, self.shapes, self.memory, sequences)
+        needs = pass_bytes(self.config, self.shapes, work, device=self.memory.device, packed=parts.packed > 0)
+        return parts.gradients + min(needs)
 
     def rollout(self, sequences: int, *, unpack: bool) -> int:
         """Bytes while the engine samples."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lydite.config import RunConfig
+from lydite.config import RunConfig, TrainConfig
 from lydite.planner.shapes import ModelShapes
 
 BLOCK: Final = 32  # tokens of one block of vLLM's KV cache, where its CPU build takes multiples of 32 only
@@ -16,6 +17,48 @@ HF_SEQUENCES: Final = 64
 LEAST_ROOM: Final = 512  # tokens; the fixed prompt that engine and trainer are compared on has 100 to 400
 JUDGE: Final = "engine"  # the judge that asks the run's own model
 _JUDGE_TOKENS: Final = 1024  # a judge's own words, and its verdict
+
+
+@dataclass(frozen=True, slots=True)
+class PassSize:
+    """What one training forward pass goes over."""
+
+    tokens: int
+    """Padding included."""
+    keys: int
+    """Tokens of prompts, and of prompt and completion for every completion; where it is padded, as `tokens`."""
+    pairs: int
+    """Pairs of tokens that may see one another."""
+    mask: int
+    """The pairs of the largest mask; where it is padded, as `pairs`."""
+    completion_tokens: int
+    """Those whose logits are asked for, at most."""
+    packed: bool
+    """True: one sequence without padding, each prompt once."""
+
+    @classmethod
+    def of_padded(cls, rows: int, prompt: int, completion: int) -> PassSize:
+        """Of completions that are filled up to one length, each behind its own prompt."""
+        each = prompt + completion
+        return cls(rows * each, rows * each, rows * each**2, rows * each**2, rows * completion, packed=False)
+
+    @classmethod
+    def of_packed(cls, groups: Sequence[tuple[int, Sequence[int]]]) -> PassSize:
+        """Of groups, each the tokens of its prompt and of its completions.
+
+        A group's completions attend as a batch that is filled up to its longest.
+        """
+        filled = [(prompt, len(answers), max(answers)) for prompt, answers in groups]
+        return cls(
+            tokens=sum(prompt + sum(answers) for prompt, answers in groups),
+            keys=sum(prompt + count * (prompt + longest) for prompt, count, longest in filled),
+            pairs=sum(prompt**2 + count * longest * (prompt + longest) for prompt, count, longest in filled),
+            mask=sum(
+                {(prompt, longest): prompt**2 + longest * (prompt + longest) for prompt, _, longest in filled}.values()
+            ),
+            completion_tokens=sum(sum(answers) for _, answers in groups),
+            packed=True,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +77,8 @@ class Workload:
     """Tokens of prompts that are read at once."""
     graph_sizes: tuple[int, ...]
     """Numbers of sequences that a recorded decode step is kept for."""
-    rows: int
-    """Sequences of a training micro-batch: one for each completion, or for each prompt where those are shared."""
-    row_tokens: int
-    """Tokens of each."""
-
-    @property
-    def micro_batch_tokens(self) -> int:
-        """Tokens in one training forward pass."""
-        return self.rows * self.row_tokens
+    training: PassSize
+    """The largest micro-batch."""
 
 
 def workload(
@@ -60,8 +96,6 @@ def workload(
     if asks_own_model(config):
         longest = min(2 * longest + _JUDGE_TOKENS, max(longest, shapes.context_length))
     shared = train.share_prompts and shapes.shares_prompts
-    batch, group = train.per_device_train_batch_size, train.num_generations
-    together = min(batch, group) if shared else 1
     return Workload(
         prompt=longest_prompt,
         completion=longest_completion,
@@ -69,9 +103,30 @@ def workload(
         sequences=sequences,
         prefill_tokens=prefill_tokens,
         graph_sizes=graph_sizes,
-        rows=math.ceil(batch / together),
-        row_tokens=prompt + together * completion,
+        training=_micro_batch(train, prompt, packed=shared),
     )
+
+
+def _micro_batch(train: TrainConfig, prompt: int, *, packed: bool) -> PassSize:
+    """The largest micro-batch: so many completions at full length, or a whole budget of tokens.
+
+    Shorter completions use up a budget too; only one that is longer by itself goes beyond it.
+    """
+    batch, group, completion = train.per_device_train_batch_size, train.num_generations, train.max_completion_length
+    budget, update = train.micro_batch_tokens, batch * train.gradient_accumulation_steps
+    if not packed:
+        rows = batch if budget is None else min(max(1, budget // (prompt + completion)), update)
+        return PassSize.of_padded(rows, prompt, completion)
+    if budget is None:
+        whole, left = divmod(batch, group)
+        return PassSize.of_packed(
+            [(prompt, [completion] * group)] * whole + [(prompt, [completion] * left)] * bool(left)
+        )
+    everything = math.ceil(update / group) * prompt + update * completion
+    tokens = max(min(budget, everything), prompt + completion)
+    answers = tokens - prompt
+    together = min(group, update, math.ceil(answers / completion))
+    return PassSize.of_packed([(prompt, [math.ceil(answers / together)] * together)])
 
 
 def asks_own_model(config: RunConfig) -> bool:

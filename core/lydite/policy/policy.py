@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from lydite.contracts import Family
 from lydite.errors import ModelError
 from lydite.policy.adapter import Switch
-from lydite.policy.attention import agree_on_a_trial, attention_mask_of, takes_any_mask
+from lydite.policy.attention import agree_on_a_trial, attend_packed, may_pack, unread_mask
 from lydite.policy.chat import Chat, special_ids
 from lydite.policy.decode import decode
 from lydite.policy.head import Head, head_product
+from lydite.policy.layout import Layout
 from lydite.policy.nf4 import unpacked_copies
 from lydite.policy.quiet import without_chatter
 from lydite.policy.sampler import Draw, uniform_table
@@ -58,7 +59,7 @@ class Policy:
         self._switch = switch
         self._load_start = load_start
         self._start: Any = None
-        self._shares_prompts: bool | None = None
+        self._packs: bool | None = None
         marks = (family.think_tokens if family is not None else None) or ()
         vocabulary = tokenizer.get_vocab()
         # The marks of thinking are part of what a format reads, even where the tokenizer calls them special.
@@ -99,22 +100,32 @@ class Policy:
         return hidden
 
     @property
-    def shares_prompts(self) -> bool:
-        """True when this model takes a mask of its own making, so that completions can share their prompt.
+    def packs(self) -> bool:
+        """True when this model takes a micro-batch packed into one sequence, `packed_hidden_states`.
 
-        Layers that see only a window make their own mask, and other kinds of attention take none; then it is
-        False, as it is when a small trial gives other hidden states than prompt and completion alone.
+        It is False for layers that are no plain attention, and when a small trial gives other hidden states than
+        prompt and completion have alone. The first question makes the trial.
         """
-        if self._shares_prompts is None:
+        if self._packs is None:
             training = self.model.training
             self.model.eval()
-            self._shares_prompts = takes_any_mask(self._causal.config) and agree_on_a_trial(self)
+            self._packs = may_pack(self._causal.config) and agree_on_a_trial(self)
             self.model.train(training)
-        return self._shares_prompts
+        return self._packs
 
-    def shared_hidden_states(self, input_ids: Tensor, allowed: Tensor, position_ids: Tensor) -> Tensor:
-        """Last hidden states [R, S, H] of tokens [R, S] that see one another as `allowed` [R, S, S] says."""
-        return self.hidden_states(input_ids, attention_mask_of(allowed, self._causal.config, self.dtype), position_ids)
+    def packed_hidden_states(self, input_ids: Tensor, position_ids: Tensor, layout: Layout) -> Tensor:
+        """The trunk's last hidden states [S, H] of a packed micro-batch's tokens [S], which see what it lets them."""
+        attend_packed(self._causal)  # the frozen start, too, which is loaded late
+        with self._autocast():
+            output = trunk_of(self._causal)(
+                input_ids=input_ids[None],
+                attention_mask=unread_mask(input_ids.device),
+                position_ids=position_ids[None],
+                use_cache=False,
+                layout=layout,
+            )
+        hidden: Tensor = output.last_hidden_state[0]
+        return hidden
 
     def trunk_step(self, input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor, cache: Any) -> Tensor:
         """Hidden states [N, L, H] of new tokens [N, L], whose past is in the cache and which are added to it."""
@@ -218,11 +229,6 @@ class Policy:
     def eval_mode(self) -> None:
         """Turns dropout off."""
         self.model.eval()
-
-    def checkpoint_activations(self) -> None:
-        """From now on, training computes activations again in the backward pass instead of keeping them."""
-        with without_chatter():  # transformers renames the method without changing it
-            self._causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
     @contextmanager
     def sampling(self) -> Iterator[None]:

@@ -1,0 +1,117 @@
+"""How an update's completions are cut into micro-batches: by their number, or by a budget of tokens.
+
+An update's divisors are those of all its completions (`UpdateTotals`), so the cut changes memory and time, not the
+gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lydite.objective.batch import Batch
+from lydite.planner.workload import PassSize
+
+Span = tuple[int, int]
+"""Rows of a batch, from the first number to before the second."""
+
+
+def micro_batches(
+    batch: Batch, start: int, stop: int, *, rows: int, tokens: int | None, packed: bool = True
+) -> list[Span]:
+    """Consecutive ranges that together are rows `start` to `stop` - 1.
+
+    Without `tokens`, of `rows` completions each. With it, of at most so many tokens, whatever the number of
+    completions; only a completion that is longer with its prompt stands alone, above the budget. `packed`: a run of
+    equal prompts counts once, and its completions stay together where they fit into one micro-batch; else every
+    completion counts as much as the longest prompt and the longest completion beside it.
+    """
+    if tokens is None:
+        return [(first, min(first + rows, stop)) for first in range(start, stop, rows)]
+    lengths = _Lengths.of(batch, start, stop)
+    return _cut_packed(lengths, tokens) if packed else _cut_padded(lengths, tokens)
+
+
+def largest_pass(batch: Batch, spans: Sequence[Span], *, packed: bool = True) -> PassSize:
+    """The size of the largest of these micro-batches, which follow one another."""
+    lengths = _Lengths.of(batch, spans[0][0], spans[-1][1])
+    return max((_pass_size(lengths, span, packed=packed) for span in spans), key=lambda size: size.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lengths:
+    """Tokens of consecutive rows, the first of which is row `start`. Read once: a device has to be waited for."""
+
+    start: int
+    prompts: list[int]
+    answers: list[int]
+    """0 for a completion that the loss leaves out."""
+    begins: list[bool]
+    """True where the prompt is another than that of the row before."""
+
+    @classmethod
+    def of(cls, batch: Batch, start: int, stop: int) -> _Lengths:
+        width = batch.input_ids.shape[1] - batch.completion_ids.shape[1]
+        ids, attended = batch.input_ids[start:stop, :width], batch.attention_mask[start:stop]
+        prompts, seen = attended[:, :width].sum(1), attended[:, :width]
+        equal = ((ids[1:] == ids[:-1]) & (seen[1:] == seen[:-1])).all(1)
+        begins = [True, *(not same for same in equal.tolist())]
+        return cls(start, prompts.tolist(), attended[:, width:].sum(1).tolist(), begins)
+
+    @property
+    def rows(self) -> range:
+        return range(self.start, self.start + len(self.prompts))
+
+    def prompt(self, row: int) -> int:
+        return self.prompts[row - self.start]
+
+    def answers_of(self, span: Span) -> list[int]:
+        return self.answers[span[0] - self.start : span[1] - self.start]
+
+    def groups(self, span: Span) -> list[Span]:
+        """The runs of rows whose prompts are equal."""
+        first, last = span
+        begins = [first, *(row for row in range(first + 1, last) if self.begins[row - self.start])]
+        return list(zip(begins, [*begins[1:], last], strict=True))
+
+
+def _pass_size(lengths: _Lengths, span: Span, *, packed: bool) -> PassSize:
+    if packed:
+        return PassSize.of_packed(
+            [(lengths.prompt(group[0]), lengths.answers_of(group)) for group in lengths.groups(span)]
+        )
+    prompt = max(lengths.prompt(row) for row in range(*span))
+    return PassSize.of_padded(span[1] - span[0], prompt, max(lengths.answers_of(span)))
+
+
+def _cut_packed(lengths: _Lengths, tokens: int) -> list[Span]:
+    rows, spans = lengths.rows, list[Span]()
+    first, used = rows.start, 0
+    for begin, end in lengths.groups((rows.start, rows.stop)):
+        prompt, answers = lengths.prompt(begin), lengths.answers_of((begin, end))
+        whole = prompt + sum(answers)
+        if used and used + whole > tokens:
+            spans.append((first, begin))
+            first, used = begin, 0
+        if used + whole <= tokens:
+            used += whole
+            continue
+        for row, answer in enumerate(answers, begin):  # a group that is larger than a micro-batch
+            needed = answer + (prompt if row == first else 0)
+            if row > first and used + needed > tokens:
+                spans.append((first, row))
+                first, used = row, prompt + answer
+            else:
+                used += needed
+    return [*spans, (first, rows.stop)]
+
+
+def _cut_padded(lengths: _Lengths, tokens: int) -> list[Span]:
+    rows, spans = lengths.rows, list[Span]()
+    first, prompt, answer = rows.start, 0, 0
+    for row, its_answer in zip(rows, lengths.answers, strict=True):
+        prompt, answer = max(prompt, lengths.prompt(row)), max(answer, its_answer)
+        if row > first and (row - first + 1) * (prompt + answer) > tokens:
+            spans.append((first, row))
+            first, prompt, answer = row, lengths.prompt(row), its_answer
+    return [*spans, (first, rows.stop)]

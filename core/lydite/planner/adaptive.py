@@ -1,0 +1,152 @@
+"""Which layers of a policy compute their activations again, chosen before each update from what is free then."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, Literal
+
+import torch
+
+from lydite.config import RunConfig
+from lydite.planner.checkpointing import SHARE, ActivationPlan, plan_activations
+from lydite.planner.shapes import shapes_of_policy
+from lydite.planner.workload import PassSize, workload
+from lydite.policy import Policy
+from lydite.policy.activations import Activations
+from lydite.policy.offload import Offload
+
+logger = logging.getLogger("lydite")
+
+_AFTER_FAILURE: Final = 1.25  # a pass that had no room is taken to need so much more than was planned
+_SCALES: Final = (0.25, 4.0)  # a plan is never further from what is seen; beyond lies something else than a pass
+
+
+class AdaptiveActivations:
+    """Keeps the activations of as many layers as there is room for, where the configuration leaves it to the run.
+
+    The room is measured before each update, since an engine may have left more or less of it, and what passes were
+    seen to take corrects what is planned for the next ones. A pass that has no room after all is for the caller to
+    do once more, after `recompute_all`.
+    """
+
+    def __init__(self, policy: Policy, config: RunConfig, *, free: Callable[[torch.device], int] | None = None) -> None:
+        """Applies what the configuration fixes; `free` tells the bytes that are free on a device.
+
+        Raises:
+            ModelError: when all layers are to compute again, and the architecture has none that can.
+        """
+        self._device = policy.device
+        self._config = config
+        self._free = free or _free_bytes
+        self._cuda = policy.device.type == "cuda"
+        offloading = config.train.activation_offloading and self._cuda
+        if config.train.activation_offloading and not self._cuda:
+            logger.info("activations: train.activation_offloading changes nothing here, a CPU has one memory only")
+        self._activations = Activations(policy, offload=Offload(policy.device) if offloading else None)
+        self._auto = config.train.gradient_checkpointing == "auto"
+        self._layers = self._activations.layers
+        self._recomputed = 0
+        self._said = -1
+        self._scale = 1.0
+        self._plan: ActivationPlan | None = None
+        self._before = (0, 0)
+        # Not there yet before an update: its optimiser has dropped those of the one before.
+        self.gradient_bytes = sum(4 * one.numel() for one in policy.trainable().values())
+        if self._auto:
+            self._shapes = shapes_of_policy(policy)
+            self._work = workload(config, self._shapes, sequences=1, prefill_tokens=0, graph_sizes=())
+        elif config.train.gradient_checkpointing:
+            self._recompute(max(1, self._layers))  # an architecture with none is told so
+            logger.info("activations: all %d layers are computed again, as the configuration says", self._layers)
+        else:
+            self._recompute(0)
+
+    @property
+    def recomputed(self) -> int:
+        """How many layers compute their activations again now."""
+        return self._recomputed
+
+    @property
+    def planned(self) -> int:
+        """Bytes that the largest pass of the update was planned to take; 0 before there was one."""
+        return self._plan.needed if self._plan is not None else 0
+
+    @property
+    def layers(self) -> int:
+        """How many there are that can."""
+        return self._layers
+
+    def before_update(self, size: PassSize) -> None:
+        """Chooses for an update whose largest pass has this size."""
+        if not self._auto or not self._layers:
+            return
+        work = replace(self._work, training=size)
+        room = SHARE[self._kind] * self._free(self._device) - self.gradient_bytes
+        plan = plan_activations(
+            self._config, self._shapes, work, room, device=self._kind, packed=self._packed, scale=self._scale
+        )
+        self._plan = plan
+        self._recompute(min(plan.recomputed, self._layers))
+        if self._recomputed > self._said:  # fewer than was said needs no words, and lengths change with every step
+            self._said = self._recomputed
+            logger.info("%s", plan.line)
+        if self._cuda:
+            self._before = torch.cuda.memory_allocated(self._device), torch.cuda.max_memory_allocated(self._device)
+
+    def after_passes(self) -> None:
+        """Compares the peak of an update's passes with what was planned, and plans the next by it."""
+        if not self._cuda or self._plan is None:
+            return
+        (held, highest), peak = self._before, torch.cuda.max_memory_allocated(self._device)
+        if peak > highest:  # else it was lower than something before, which tells nothing
+            self.saw(peak - held - self.gradient_bytes)
+
+    def saw(self, taken: int) -> None:
+        """Takes note that the last update's largest pass took so many bytes."""
+        if self._plan is not None and self._plan.needed > 0:
+            low, high = _SCALES
+            self._scale = min(max(self._scale * taken / self._plan.needed, low), high)
+
+    def recompute_all(self) -> bool:
+        """After a pass that had no room: from now on all layers compute again; False when all did already."""
+        if not self._auto or self._recomputed == self._layers:
+            return False
+        logger.warning(
+            "activations: an update had no room with %d of %d layers computed again; it is done once more with all",
+            self._recomputed,
+            self._layers,
+        )
+        self._scale = min(self._scale * _AFTER_FAILURE, _SCALES[1])
+        self._plan = None  # what it takes now is not what was planned
+        self._said = self._layers
+        self._recompute(self._layers)
+        return True
+
+    def after_step(self) -> None:
+        """Gives back what torch holds without using it: the engine's KV cache comes from another allocator."""
+        if self._cuda and self._auto:
+            torch.cuda.empty_cache()
+
+    def _recompute(self, count: int) -> None:
+        self._activations.recompute(count)
+        self._recomputed = count
+
+    @property
+    def _kind(self) -> Literal["cpu", "cuda"]:
+        return "cuda" if self._cuda else "cpu"
+
+    @property
+    def _packed(self) -> bool:
+        return self._config.model.quantization == "nf4"
+
+
+def _free_bytes(device: torch.device) -> int:
+    """Bytes that torch can still have: what is free, and what it holds without using it."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    import psutil
+
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,167 @@
+"""Packed attention by variable-length calls: two whose results are merged, or one where layers see a window.
+
+Without a window, results are merged through their log-sum-exps:
+
+    own     causal, over each prompt and each completion alone       o_a, l_a
+    across  a group's completions against its prompt, all of it      o_b, l_b
+
+    l = log(exp l_a + exp l_b)        o = exp(l_a - l) o_a + exp(l_b - l) o_b
+
+Backward, each call is given the merged o and l in place of its own. Its probabilities exp(s - l) and its row sums
+D = do . o are then those of the whole softmax, and dq, dk and dv of the two calls add up to the exact gradient.
+
+Source: partial results as in FlashAttention-2 (arXiv 2307.08691, sections 2.3 and 3.1); gradients of blocks from the
+whole's log-sum-exp as in Ring Attention (arXiv 2310.01889).
+
+With a window of w tokens, a completion's keys are the last w - 1 tokens of its prompt, gathered for each completion,
+and its own; queries and keys of a run end together, so that one causal call with a window is all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from lydite.policy.layout import Layout, Places, Windowed
+from lydite.policy.varlen import FLASH, VarlenCalls
+
+
+def two_calls(
+    query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float, calls: VarlenCalls = FLASH
+) -> Tensor:
+    """The attention [S, Hq, D] of packed q [S, Hq, D], k and v [S, Hk, D], Hk a divisor of Hq."""
+    places = layout.places(query.device)
+    found: Tensor = _TwoCalls.apply(query, key, value, places, scale, calls)  # type: ignore[no-untyped-call]
+    return found
+
+
+def one_call(
+    query: Tensor, key: Tensor, value: Tensor, layout: Layout, scale: float, window: int, calls: VarlenCalls = FLASH
+) -> Tensor:
+    """As `two_calls`, where a token sees only what is less than `window` positions behind."""
+    placed = layout.windowed(window, query.device)
+    found: Tensor = _OneCall.apply(query, key, value, placed, scale, window, calls)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _TwoCalls(torch.autograd.Function):
+    """Keeps q, k, v, the merged output and the merged log-sum-exp; what is gathered is gathered again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, places: Places, scale: float, calls: VarlenCalls
+    ) -> Tensor:
+        output, lse, own_state = calls.forward(query, key, value, places.own, causal=True, scale=scale)
+        expected = (query.shape[1], query.shape[0])
+        if tuple(lse.shape) != expected:
+            raise RuntimeError(f"a log-sum-exp of shape {expected} was expected of this torch, got {tuple(lse.shape)}")
+        across_state: tuple[Tensor, ...] = ()
+        if places.across is not None:
+            late, before, after = _gathered(query, key, value, places)
+            second, second_lse, across_state = calls.forward(
+                late, before, after, places.across, causal=False, scale=scale
+            )
+            _merge(output, lse, second, second_lse, places.completions)
+        ctx.save_for_backward(query, key, value, output, lse)
+        ctx.places, ctx.scale, ctx.calls = places, scale, calls
+        ctx.states = own_state, across_state  # of no use to anyone else, and without gradient
+        return output
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator,unused-ignore]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, output, lse = ctx.saved_tensors
+        places, calls, gradient = ctx.places, ctx.calls, gradient.contiguous()
+        own_state, across_state = ctx.states
+        dq, dk, dv = calls.backward(
+            gradient, query, key, value, output, lse, own_state, places.own, causal=True, scale=ctx.scale
+        )
+        if places.across is not None:
+            late, before, after = _gathered(query, key, value, places)
+            more_q, more_k, more_v = calls.backward(
+                gradient.index_select(0, places.completions),
+                late,
+                before,
+                after,
+                output.index_select(0, places.completions),
+                lse.index_select(1, places.completions),
+                across_state,
+                places.across,
+                causal=False,
+                scale=ctx.scale,
+            )
+            dq.index_add_(0, places.completions, more_q)
+            dk.index_add_(0, places.prompts, more_k)
+            dv.index_add_(0, places.prompts, more_v)
+        return dq, dk, dv, None, None, None
+
+
+def _gathered(query: Tensor, key: Tensor, value: Tensor, places: Places) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries of the completions' tokens, keys and values of the prompts'."""
+    return (
+        query.index_select(0, places.completions),
+        key.index_select(0, places.prompts),
+        value.index_select(0, places.prompts),
+    )
+
+
+def _merge(output: Tensor, lse: Tensor, second: Tensor, second_lse: Tensor, rows: Tensor) -> None:
+    """Puts at `rows` of output [S, Hq, D] and lse [Hq, S] the softmax over the keys of both calls."""
+    first_lse = lse.index_select(1, rows)
+    merged = torch.logaddexp(first_lse, second_lse)
+    own = (first_lse - merged).exp().T[..., None]
+    other = (second_lse - merged).exp().T[..., None]
+    both = own * output.index_select(0, rows) + other * second
+    output.index_copy_(0, rows, both.to(output.dtype))
+    lse.index_copy_(1, rows, merged)
+
+
+class _OneCall(torch.autograd.Function):
+    """Keeps q, k, v as they are, the output and the log-sum-exp; what is gathered is gathered again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        placed: Windowed,
+        scale: float,
+        window: int,
+        calls: VarlenCalls,
+    ) -> Tensor:
+        seen = key.index_select(0, placed.keys), value.index_select(0, placed.keys)
+        output, lse, state = calls.forward(query, *seen, placed.segments, causal=True, scale=scale, window=window)
+        ctx.save_for_backward(query, key, value, output, lse)
+        ctx.placed, ctx.scale, ctx.window, ctx.calls, ctx.state = placed, scale, window, calls, state
+        return output
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator,unused-ignore]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, output, lse = ctx.saved_tensors
+        keys = ctx.placed.keys
+        dq, dk, dv = ctx.calls.backward(
+            gradient.contiguous(),
+            query,
+            key.index_select(0, keys),
+            value.index_select(0, keys),
+            output,
+            lse,
+            ctx.state,
+            ctx.placed.segments,
+            causal=True,
+            scale=ctx.scale,
+            window=ctx.window,
+        )
+        return dq, _scattered(dk, keys, key), _scattered(dv, keys, value), None, None, None, None
+
+
+def _scattered(gradient: Tensor, keys: Tensor, like: Tensor) -> Tensor:
+    """The gradient of what was gathered, in fp32: as many parts as completions add up in a prompt's keys."""
+    wide = torch.promote_types(like.dtype, torch.float32)
+    total = torch.zeros(like.shape, dtype=wide, device=like.device)
+    return total.index_add_(0, keys, gradient.to(wide)).to(like.dtype)

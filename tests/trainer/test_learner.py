@@ -1,0 +1,99 @@
+"""An update's passes: cut alike wherever log-probabilities are kept, and done once more when they had no room."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+import lydite
+from lydite import learner as module
+from lydite.config import RunConfig
+from lydite.learner import Learner
+from lydite.policy import Policy
+from lydite.progress import Progress
+from lydite.rollout.scripted import ScriptedEngine
+from lydite.sentinels import Sentinels
+from lydite.types import Completion, Generated, Parsed, Prompt, Sample, Scored, ScoredCompletion, ScoredGroup
+
+
+def scored(lengths: list[list[int]]) -> Scored:
+    """Groups behind prompts of their own, each completion of so many tokens."""
+    groups = []
+    for place, group in enumerate(lengths):
+        made = tuple(
+            ScoredCompletion(
+                Generated(tuple(5 + (7 * index + token) % 40 for token in range(length)), "", "", "stop"),
+                Completion("", Parsed("x"), index=index), {}, 1.0, 1.0 - index % 3,
+            )
+            for index, length in enumerate(group)
+        )  # fmt: skip
+        groups.append(ScoredGroup(Prompt(Sample(str(place), "?"), "?", (3 + place, 4)), made))
+    return Scored(tuple(groups), {}, {})
+
+
+STEP = scored([[3, 9, 1, 4], [7, 2, 2, 8]])
+
+
+@pytest.fixture
+def learn(settings: dict[str, Any]) -> Callable[..., tuple[dict[str, float], Policy]]:
+    """What a step's updates say, and the policy after them."""
+
+    def one(**train: Any) -> tuple[dict[str, float], Policy]:
+        base = {
+            "max_steps": 1, "num_generations": 4, "per_device_train_batch_size": 4, "steps_per_generation": 2,
+            "max_completion_length": 9, "learning_rate": 1e-3,
+        }  # fmt: skip
+        config = RunConfig.model_validate({**settings, "eval": None, "train": {**base, **train}})
+        policy = lydite.load_policy(config)
+        sentinels = Sentinels(config.sentinels, policy, ScriptedEngine(("yes",), policy.tokenizer))
+        return Learner(policy, config, sentinels).learn(1, STEP, Progress()), policy
+
+    return one
+
+
+def test_a_budget_makes_the_updates_that_completions_of_any_number_make(learn: Any, settings: Any) -> None:
+    settings["lora"] = {"dropout": 0.0}
+    for train in ({"num_iterations": 2, "beta": 0.1}, {"loss_type": "grpo", "share_prompts": False}):
+        expected, plain = learn(**train)
+        figures, policy = learn(**train, micro_batch_tokens=12)
+        assert figures == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        for name, ours in policy.trainable().items():
+            torch.testing.assert_close(ours, plain.trainable()[name], rtol=1e-4, atol=2e-5)
+
+
+def test_an_update_without_room_is_done_once_more_with_the_same_numbers(
+    learn: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, plain = learn(micro_batch_tokens=12)
+    passes: list[bool] = []
+
+    def tight(policy: Any, *rest: Any) -> Any:
+        layers = policy.causal.model.layers
+        passes.append(all(layer.gradient_checkpointing for layer in layers))
+        if len(passes) == 3:  # after two passes have left their gradients
+            raise torch.OutOfMemoryError("no room")
+        return real(policy, *rest)
+
+    real = module.micro_batch_loss
+    monkeypatch.setattr(module, "micro_batch_loss", tight)
+    caplog.set_level(logging.WARNING, "lydite")
+    _, policy = learn(micro_batch_tokens=12)
+    assert passes[:4] == [False, False, False, True]
+    assert "an update had no room with 0 of 2 layers computed again" in caplog.text
+    for name, ours in policy.trainable().items():
+        torch.testing.assert_close(ours, plain.trainable()[name], rtol=0, atol=0)
+
+
+def test_without_room_even_so_the_run_ends(learn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(module, "micro_batch_loss", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        learn()
+    with pytest.raises(torch.OutOfMemoryError):
+        learn(gradient_checkpointing=False)
