@@ -11,6 +11,7 @@ from lydite.contracts import Family
 from lydite.errors import ConfigError, LyditeError, ModelError
 from lydite.plugins import Plugins
 from lydite.policy.adapter import attach_adapter, linear_names
+from lydite.policy.fused import install_fused_layers
 from lydite.policy.gguf import load_gguf
 from lydite.policy.nf4 import quantise_linears
 from lydite.policy.policy import Policy, trunk_of
@@ -55,6 +56,7 @@ def load_policy(model: ModelConfig, lora: LoraConfig, plugins: Plugins, seed: in
     causal = _moved(causal, device)
     targets = family.lora_targets if family is not None else tuple(linear_names(trunk_of(causal)))
     wrapped, switch = attach_adapter(causal, trunk_of(causal), lora, targets, seed, model.path)
+    install_fused_layers(trunk_of(causal), switch)
     return _checked(_policy(model, wrapped, causal, tokenizer, family, device, dtype, switch, source))
 
 

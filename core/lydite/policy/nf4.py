@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import psutil
 import torch
@@ -13,6 +13,8 @@ from torch import nn
 
 from lydite.errors import ConfigError, MissingExtraError
 from lydite.kernels.nf4 import BLOCK
+
+_COPY: Final = "unpacked_copy"  # what an NF4 layer's copy is called among its attributes
 
 
 def quantise_linears(
@@ -105,10 +107,17 @@ def unpacked_copies(model: nn.Module) -> Iterator[None]:
         for layer in layers:
             weight, bias = unpacked(layer), layer.bias
             layer.forward = lambda x, weight=weight, bias=bias: nn.functional.linear(x, weight, bias)
+            layer.__dict__[_COPY] = weight
         yield
     finally:
         for layer in layers:
             layer.__dict__.pop("forward", None)
+            layer.__dict__.pop(_COPY, None)
+
+
+def unpacked_copy(layer: nn.Module) -> torch.Tensor | None:
+    """The 16-bit copy [out, in] that an NF4 layer multiplies by while `unpacked_copies` is open, else None."""
+    return layer.__dict__.get(_COPY)
 
 
 def _fits(layers: Sequence[Any]) -> bool:
