@@ -69,6 +69,7 @@ class VllmEngine:
         outputs = self._ask(
             [prompts[place].token_ids for place, _ in rows], [limits[place] for place, _ in rows], table
         )
+        self._sleep()
         logps = table.logps.cpu().tolist()
         made = [self._generated(output, row) for output, row in zip(outputs, logps, strict=True)]
         group = sampling.num_generations
@@ -77,7 +78,10 @@ class VllmEngine:
         ]
 
     def canary(self, prompt: Prompt, tokens: int) -> CanaryAnswer | None:
-        """The greedy answer of at most so many tokens, and how much of the prompt came from the prefix cache."""
+        """The greedy answer of at most so many tokens, and how much of the prompt came from the prefix cache.
+
+        The KV cache stays afterwards: a canary is asked right before the next batch, which would fetch it again.
+        """
         table = DrawTable(Draw(0.0), None, 1, tokens, self.policy.device)
         (output,) = self._ask([prompt.token_ids], [self._room(prompt, tokens)], table)
         token_ids = tuple(output.outputs[0].token_ids)
@@ -158,7 +162,6 @@ class VllmEngine:
             raise EngineError(f"vLLM failed while it sampled: {type(error).__name__}: {error}") from error
         finally:
             Drawer.table = None
-        self._sleep()
         return outputs
 
     def _hold(self, what: Literal["adapter", "base"]) -> None:
