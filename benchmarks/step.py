@@ -1,10 +1,12 @@
-"""Seconds and memory of a whole GRPO step: lydite, lydite on a small card, and TRL by its documented QLoRA recipe.
+"""Seconds and memory of a whole GRPO step: lydite by four profiles, and TRL by its documented QLoRA recipe.
 
-    python -m benchmarks.step --model q15 --json raw.jsonl
+    python -m benchmarks.step --model q15 --scenario M --json raw.jsonl
     python -m benchmarks.step --join raw.jsonl --json benchmarks/results/step.jsonl
 
-Random weights in 4 bit, an adapter of rank 16 on every linear layer, groups of 8, every completion `--new` tokens
-long, a random reward. Each arm is a process of its own; `benchmarks/gpu/README.md` says what is needed.
+Random weights in 4 bit, an adapter of rank 16 on every linear layer, a random reward. `--scenario` is S (prompts of
+128 tokens, completions of 256, 32 x 8 of them), M (256, ragged up to 1,024, 32 x 8) or P (1,024, 256, 16 x 16); without
+it groups of 8 and the sizes that are given. Each arm is a process of its own; `benchmarks/gpu/README.md` says what is
+needed.
 """
 
 from __future__ import annotations
@@ -17,14 +19,16 @@ from benchmarks.gpu.rollouts import make
 from benchmarks.gpu.shapes import SHAPES
 from benchmarks.gpu.steps import lydite
 from benchmarks.gpu.trl_steps import trl
+from benchmarks.gpu.work import SCENARIOS
 
 LOGGED = {"VLLM_LOGGING_LEVEL": "INFO", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 ARMS = {
     "make": Arm(make, ours=True, seconds=180),
-    "lydite": Arm(partial(lydite, profile="even"), True, 300, LOGGED),
-    "lydite-small": Arm(partial(lydite, profile="small"), True, 400, LOGGED),
-    "lydite-fast": Arm(partial(lydite, profile="fast"), True, 300, LOGGED),
-    "trl": Arm(trl, False, 400, LOGGED),
+    "lydite": Arm(partial(lydite, profile="defaults"), True, 400, LOGGED),
+    "lydite-small": Arm(partial(lydite, profile="small"), True, 500, LOGGED),
+    "lydite-fast": Arm(partial(lydite, profile="fast"), True, 400, LOGGED),
+    "lydite-plain": Arm(partial(lydite, profile="plain"), True, 500, LOGGED | {"LYDITE_KERNELS": "off"}),
+    "trl": Arm(trl, False, 590, LOGGED),
 }
 
 
@@ -32,26 +36,38 @@ def main() -> None:
     """Runs the arms that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=SHAPES, default="q15")
+    parser.add_argument("--scenario", choices=SCENARIOS, help="sizes of a step; it decides the next four")
     parser.add_argument("--sequences", type=int, default=32, help="completions of a step")
+    parser.add_argument("--group", type=int, default=8, help="completions of a prompt")
     parser.add_argument("--prompt", type=int, default=128, help="tokens of a prompt")
     parser.add_argument("--new", type=int, default=512, help="tokens of a completion")
     parser.add_argument("--micro-batch", type=int, default=8, help="completions of one forward pass")
     parser.add_argument("--warm-up", type=int, default=2, help="steps that do not count")
     parser.add_argument("--repeats", type=int, default=4, help="steps that do")
-    parser.add_argument("--card", type=float, default=5.0, help="GiB of the card that lydite-small finds")
-    parser.add_argument("--trl-memory", type=float, default=0.15, help="TRL's vllm_gpu_memory_utilization")
+    parser.add_argument("--card", type=float, help="GiB of the card that lydite-small finds; 5, for l8 11.5")
+    parser.add_argument("--trl-memory", type=float, help="TRL's vllm_gpu_memory_utilization; 0.15, for l8 0.3")
     parser.add_argument("--engine", choices=("vllm", "hf"), default="vllm", help="lydite's engine")
     add_arguments(parser, ARMS, ",".join(ARMS))
     given = parser.parse_args()
+    large = given.model == "l8"
+    given.card = given.card or (11.5 if large else 5.0)
+    given.trl_memory = given.trl_memory or (0.3 if large else 0.15)
+    scenario = SCENARIOS.get(given.scenario)
+    given.ragged = scenario is not None and scenario.ragged
+    if scenario is not None:
+        given.prompt, given.new, given.group = scenario.prompt, scenario.new, scenario.group
+        given.sequences = scenario.groups * scenario.group
     if given.tiny:
-        given.model, given.sequences, given.prompt, given.new = "tiny", 16, 16, 8
+        given.model, given.sequences, given.prompt, given.new = "tiny", 2 * given.group, 16, 8
+    tokens = f"ragged {given.new}" if given.ragged else str(given.new)
     case = (
-        f"step, QLoRA, {SHAPES[given.model].like} shapes, {given.sequences} x {given.new} tokens after {given.prompt}, "
-        f"micro-batch {given.micro_batch}"
+        f"step{f' {given.scenario}' if scenario else ''}, QLoRA, {SHAPES[given.model].like} shapes, "
+        f"{given.sequences} x {tokens} tokens after {given.prompt}, micro-batch {given.micro_batch}"
     )
     config = {
-        "model": given.model, "sequences": given.sequences, "prompt": given.prompt, "new": given.new,
-        "micro_batch": given.micro_batch, "group": 8, "lora": "r=16 on all linear layers",
+        "model": given.model, "scenario": given.scenario, "sequences": given.sequences, "prompt": given.prompt,
+        "new": given.new, "micro_batch": given.micro_batch, "group": given.group,
+        "lora": "r=16 on all linear layers",
     }  # fmt: skip
     run(given, ARMS, case, config)
 

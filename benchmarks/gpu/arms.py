@@ -21,6 +21,9 @@ from benchmarks.gpu.results import Writer, commit, join, read_lines, versions, w
 _TAIL: Final = 25
 """Lines of a failed arm's log that are shown."""
 
+_UNSAID: Final = ("arm", "json", "join", "models", "logs", "timeout", "ragged", "vocabulary")
+"""What a command that is written down leaves out: places of one machine, and what follows from the rest."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:
@@ -80,7 +83,10 @@ def command(given: argparse.Namespace) -> str:
     """The command that measures this arm again, without the folders of one machine."""
     words = [f"python -m benchmarks.{_script()}"]
     for name, value in vars(given).items():
-        if name in ("arm", "json", "join", "models", "logs", "timeout") or value in (None, False):
+        if name in ("arm", "json", "join", "models", "logs", "timeout", "ragged", "vocabulary") or value in (
+            None,
+            False,
+        ):
             continue
         shown = given.arm if name == "arms" else value
         words.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {shown}"))

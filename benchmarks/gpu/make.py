@@ -33,6 +33,57 @@ def make_model(shape: Shape, folder: Path, *, device: str, seed: int = 0) -> boo
     return True
 
 
+def make_skeleton(shape: Shape, folder: Path) -> None:
+    """Writes a model's configuration and tokenizer, and a file of weights with nothing in it, for `packed_model`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shape.config().save_pretrained(folder)
+    _tokenizer(shape).save_pretrained(folder)
+    (folder / "model.safetensors").write_bytes(b"")
+
+
+def packed_model(shape: Shape, *, device: str, seed: int = 0) -> Any:
+    """The model of transformers on the device, its linear layers random and in NF4.
+
+    One matrix at a time is drawn in 16 bit, packed and dropped; embeddings, head and norms stay in 16 bit.
+    """
+    import torch
+    from torch import nn
+    from transformers import AutoModelForCausalLM
+
+    from lydite.policy.nf4 import quantise_linears
+
+    place, kept = torch.device(device), torch.bfloat16
+    draws = torch.Generator(place).manual_seed(seed)
+    with torch.device("meta"):
+        causal = AutoModelForCausalLM.from_config(shape.config(), dtype=kept)
+
+    def drawn(like: torch.Tensor) -> nn.Parameter:
+        if like.dim() == 1:  # a norm's weight, or a bias
+            return nn.Parameter(torch.ones(like.shape, dtype=kept, device=place), requires_grad=False)
+        numbers = torch.empty(like.shape, dtype=kept, device=place).normal_(0.0, 0.02, generator=draws)
+        return nn.Parameter(numbers, requires_grad=False)
+
+    head = causal.get_output_embeddings()
+    linears = [(name, one) for name, one in causal.named_modules() if isinstance(one, nn.Linear) and one is not head]
+    for name, linear in linears:
+        for part, value in list(linear.named_parameters(recurse=False)):
+            setattr(linear, part, drawn(value))
+        holder = nn.Sequential(linear)
+        quantise_linears(holder, keep_16bit=(), skip=(), dtype=kept, device=place)
+        causal.set_submodule(name, holder[0])
+    for module in causal.modules():
+        for part, value in list(module.named_parameters(recurse=False)):
+            if value.is_meta:
+                setattr(module, part, drawn(value))
+    if shape.tied:
+        causal.tie_weights()
+    rotary = causal.get_decoder().rotary_emb
+    with place:  # its frequencies are no weights, and not drawn
+        causal.get_decoder().rotary_emb = type(rotary)(causal.config)
+    causal.is_loaded_in_4bit = True  # as a model is that was loaded packed
+    return causal.eval()
+
+
 def adapter_tensors(shape: Shape, *, device: str, seed: int) -> dict[str, Any]:
     """The tensors of an adapter of rank 16 on every linear layer, by peft's names, in bf16 and none of them zero."""
     import torch

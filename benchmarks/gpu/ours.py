@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.gpu.shapes import LORA_ALPHA, LORA_RANK
+from benchmarks.gpu.shapes import LORA_ALPHA, LORA_RANK, Shape
 
 PLUGIN: Final = Path(__file__).with_name("plugin.py")
 NEVER: Final = ()
@@ -31,6 +31,29 @@ def load(folder: Path, quantization: str) -> Any:
     return policy
 
 
+def load_packed(shape: Shape, folder: Path) -> Any:
+    """The same of a model that is made in 4 bit where it is used, and whose folder holds no weights."""
+    import torch
+    from benchmarks.gpu.make import make_skeleton, packed_model
+
+    from lydite.policy import load as loading
+
+    make_skeleton(shape, folder)
+    read = loading._read
+
+    def packed(config: Any, source: Any, dtype: Any) -> tuple[Any, Any]:
+        from transformers import AutoTokenizer
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return packed_model(shape, device=device), AutoTokenizer.from_pretrained(source.location)
+
+    loading._read = packed
+    try:
+        return load(folder, "nf4")
+    finally:
+        loading._read = read
+
+
 def fill_adapter(policy: Any, *, seed: int) -> None:
     """Random numbers for the whole adapter, those that a seed gives."""
     import torch
@@ -53,8 +76,9 @@ def run_config(
     quantization: str,
     engine: dict[str, Any],
     train: dict[str, Any] | None = None,
+    group: int = 8,
 ) -> dict[str, Any]:
-    """A run of groups of 8 on prompts of random letters, as `lydite.train` takes it."""
+    """A run on prompts of random letters, as `lydite.train` takes it."""
     return {
         "name": "benchmark",
         "output_dir": str(output),
@@ -63,7 +87,7 @@ def run_config(
         "lora": {"r": LORA_RANK, "alpha": LORA_ALPHA},
         "data": {
             "use": "letters",
-            "options": {"length": prompt, "size": steps * sequences // 8},
+            "options": {"length": prompt, "size": steps * sequences // group},
             "max_prompt_length": max(prompt, CANARY - new),
             "check_reference": "off",
         },
@@ -72,7 +96,7 @@ def run_config(
         "engine": engine,
         "train": {
             "max_steps": steps,
-            "num_generations": 8,
+            "num_generations": group,
             "per_device_train_batch_size": micro_batch,
             "gradient_accumulation_steps": sequences // micro_batch,
             "max_completion_length": new,

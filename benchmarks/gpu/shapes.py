@@ -82,3 +82,5 @@ SHAPES: Final = {
     # For a machine without a GPU; head size and widths are what vLLM's CPU build and NF4 take.
     "tiny": Shape("a toy", "qwen2", 128, 256, 2, 2, 1, 64, 1024, tied=True),
 }
+BIG: Final = Shape("Llama-3.1-70B", "llama", 8192, 28672, 80, 64, 8, 128, 128256, tied=False)
+"""Not among `SHAPES`: its weights are never in 16 bit, on disk or anywhere else."""

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,22 +15,11 @@ from typing import Any, Final
 from benchmarks.gpu.ballast import card_of
 from benchmarks.gpu.make import model_folder
 from benchmarks.gpu.meter import Meter, Parts, now
+from benchmarks.gpu.profiles import PROFILES
 from benchmarks.gpu.results import Writer
+from benchmarks.gpu.work import PEAK, Work, fix_lengths, shape_of, training_flops, work_of
 
-GROUP: Final = 8
 LEARNING_RATE: Final = 1e-5
-# What fits on a card of 5 GiB: nothing is kept that can be had again.
-SMALL_ENGINE: Final = {"unpack_weights": "never", "release_kv_cache": "always"}
-SMALL_TRAIN: Final = {"gradient_checkpointing": True, "optim": "adamw_8bit", "logprob_chunk_size": 256}
-SMALL_MICRO_BATCH: Final = 4
-# What TRL does by its defaults: activations are computed again. The cache is given back, which an 80 GB card need not.
-EVEN_ENGINE: Final = {"release_kv_cache": "always"}
-EVEN_TRAIN: Final = {"gradient_checkpointing": True}
-PROFILES: Final[dict[str, tuple[dict[str, Any], dict[str, Any]]]] = {
-    "even": (EVEN_ENGINE, EVEN_TRAIN),
-    "small": (SMALL_ENGINE, SMALL_TRAIN),
-    "fast": ({}, {}),
-}
 
 
 @dataclass
@@ -62,7 +51,7 @@ class Steps:
 
     def write(self, writer: Writer) -> None:
         """Writes what the steps took."""
-        seconds, tokens = self.seconds(), self.given.sequences * self.given.new
+        seconds, tokens = self.seconds(), work_of(self.given).new
         self.parts.read_log()
         parts = {name: round(value, 2) for name, value in self.parts.seconds.items()}
         outer = [value for name, value in self.parts.seconds.items() if ":" not in name]
@@ -76,36 +65,39 @@ class Steps:
                 writer.figure(f"peak memory {when}, {name}", "GiB", [gib], idle=self.meter.idle.get("device"))
 
 
-def lydite(given: argparse.Namespace, writer: Writer, *, profile: str) -> None:
-    """Training by lydite, QLoRA: even with TRL's defaults, small on a card of `--card` GiB, or with memory to spare."""
+def lydite(
+    given: argparse.Namespace, writer: Writer, *, profile: str, load: Callable[[Path], Any] | None = None
+) -> None:
+    """Training by lydite, QLoRA, by one of `PROFILES`; those for small cards on one of `--card` GiB.
+
+    `load` makes the policy of the model's folder where it is not read from there.
+    """
     import torch
 
-    with card_of(given.card if profile == "small" and torch.cuda.is_available() else None):
-        _lydite(given, writer, profile)
+    with card_of(given.card if PROFILES[profile].on_card and torch.cuda.is_available() else None):
+        _lydite(given, writer, profile, load)
 
 
-def _lydite(given: argparse.Namespace, writer: Writer, profile: str) -> None:
+def _lydite(given: argparse.Namespace, writer: Writer, name: str, load: Callable[[Path], Any] | None) -> None:
     from benchmarks.gpu import ours
     from benchmarks.gpu.told import TOLD
 
-    parts, meter = Parts(), Meter()
+    parts, meter, profile, work = Parts(), Meter(), PROFILES[name], work_of(given)
     folder, output = model_folder(given.models, given.model), given.logs / f"run-{writer.arm}"
     with parts.part("import"):
-        import torch
         import transformers  # noqa: F401 - the import is what is timed
 
         import lydite as library
         from lydite import api
+        from lydite.trainer import Trainer
     with parts.part("weights"):
-        policy = ours.load(folder, "nf4")
+        policy = ours.load(folder, "nf4") if load is None else load(folder)
     shutil.rmtree(output, ignore_errors=True)
-    vllm, small = given.engine == "vllm", profile == "small"
-    engine, train = PROFILES[profile]
     config = ours.run_config(
-        folder, output=output, prompt=given.prompt, new=given.new, sequences=given.sequences,
-        micro_batch=SMALL_MICRO_BATCH if small else given.micro_batch, steps=given.warm_up + given.repeats,
-        quantization="nf4", engine={"use": given.engine, **(engine if vllm else {})},
-        train={"learning_rate": LEARNING_RATE, **(train if torch.cuda.is_available() else {})},
+        folder, output=output, prompt=given.prompt, new=given.new, sequences=given.sequences, group=given.group,
+        micro_batch=profile.micro_batch or given.micro_batch, steps=given.warm_up + given.repeats, quantization="nf4",
+        engine={"use": given.engine, **(profile.engine if given.engine == "vllm" else {})},
+        train={"learning_rate": LEARNING_RATE, **profile.train},
     )  # fmt: skip
 
     @library.reward(isolation="inline")
@@ -114,6 +106,7 @@ def _lydite(given: argparse.Namespace, writer: Writer, profile: str) -> None:
 
     steps = Steps(given, meter, parts)
     begun = now()
+    handovers: list[float] = []
 
     def told(report: Any) -> None:
         if not steps.ends:  # the first step has ended; when it began is known from its own clock
@@ -122,18 +115,59 @@ def _lydite(given: argparse.Namespace, writer: Writer, profile: str) -> None:
             parts.seconds["engine"] = steps.ends[0] - begun
         steps.end()
 
+    make_engine = api.make_engine
+
+    def engine_of(config: Any, policy: Any) -> Any:
+        nonlocal handovers
+        engine = make_engine(config, policy)
+        fix_lengths(engine, policy, work.lengths)
+        handovers = timed(engine, "take_adapter")
+        return engine
+
     TOLD.append(told)
+    api.make_engine = engine_of
+    Trainer._save = lambda self: None  # its last step always writes a checkpoint; TRL is told to write none
     result = api.train(config, rewards={"coin": coin}, policy=policy, display="none")
-    _check_lengths(result.folder / "completions.jsonl", given)
+    _check_lengths(result.folder / "completions.jsonl", work)
     steps.write(writer)
-    for metric, unit, key in (
-        ("generation", "s", "time/generate"),
-        ("training", "s", "time/train"),
-        ("reward", "s", "time/score"),
-    ):
-        writer.figure(metric, unit, _of_steps(result.folder / "timings.jsonl", key, given.warm_up))
+    timings = [json.loads(line) for line in (result.folder / "timings.jsonl").read_text().splitlines()]
+    for metric, key in (("generation", "generate"), ("training", "train"), ("reward", "score"), ("sentinels",) * 2):
+        writer.figure(metric, "s", [one.get(f"time/{key}", 0.0) for one in timings][given.warm_up :])
+    # The first adapter is handed over before the first step.
+    writer.figure("hand-over of weights", "s", handovers[1 + given.warm_up :])
+    training = [one["time/train"] for one in timings][given.warm_up :]
+    write_speed(writer, given, work, training, shared=profile.shares)
     metrics = (result.folder / "metrics.jsonl").read_text().splitlines()
     write_gap(writer, [json.loads(line) for line in metrics][given.warm_up :])
+
+
+def write_speed(
+    writer: Writer, given: argparse.Namespace, work: Work, training: Sequence[float], *, shared: bool
+) -> None:
+    """How fast training is, by its seconds a step: in tokens, and as a share of the GPU's arithmetic."""
+    flops = training_flops(shape_of(given), work, shared=shared)
+    writer.figure("training, real tokens per second", "tokens/s", [work.real / one for one in training],
+                  counted="each completion with its prompt, no padding")  # fmt: skip
+    writer.figure("training, share of 780 TFLOP/s", "share", [flops / one / PEAK for one in training],
+                  counted="without padding and without what is only computed again")  # fmt: skip
+    writer.figure("tokens of a step, over those with each prompt once", "ratio", [work.real / work.unique],
+                  real=work.real, unique=work.unique, new=work.new)  # fmt: skip
+
+
+def timed(holder: Any, name: str) -> list[float]:
+    """The seconds of each call of the method from now on."""
+    method: Callable[..., Any] = getattr(holder, name)
+    seconds: list[float] = []
+
+    def measured(*args: Any, **kwargs: Any) -> Any:
+        begun = now()
+        try:
+            return method(*args, **kwargs)
+        finally:
+            seconds.append(now() - begun)
+
+    setattr(holder, name, measured)
+    return seconds
 
 
 def coin_of(text: str) -> float:
@@ -141,14 +175,11 @@ def coin_of(text: str) -> float:
     return hashlib.blake2b(text.encode(), digest_size=1).digest()[0] / 255
 
 
-def _of_steps(file: Path, key: str, warm_up: int) -> list[float]:
-    return [json.loads(line)[key] for line in file.read_text().splitlines()][warm_up:]
-
-
-def _check_lengths(file: Path, given: argparse.Namespace) -> None:
-    lengths = {json.loads(line)["tokens"] for line in file.read_text().splitlines()}
-    if lengths != {given.new}:
-        raise SystemExit(f"completions had {sorted(lengths)} tokens, and {given.new} were meant")
+def _check_lengths(file: Path, work: Work) -> None:
+    lengths = [json.loads(line)["tokens"] for line in file.read_text().splitlines()]
+    steps = len(lengths) // len(work.lengths)
+    if sorted(lengths) != sorted(work.lengths * steps):
+        raise SystemExit(f"completions had {sum(lengths)} tokens in all, and {steps} x {work.new} were meant")
 
 
 def write_gap(writer: Writer, logs: Sequence[dict[str, Any]]) -> None:

@@ -1,21 +1,25 @@
-"""The arm of TRL: whole GRPO steps on the same model, prompts and lengths as lydite's."""
+"""The arm of TRL: whole GRPO steps on the same model, prompts and lengths as lydite's.
+
+Where all completions are equally long, TRL samples by itself. Ragged lengths go through its `rollout_func`, with
+its own vLLM and settings and a limit for each request, so that nothing is sampled only to be cut off.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
 from benchmarks.gpu.make import model_folder
 from benchmarks.gpu.meter import Meter, Parts, now
 from benchmarks.gpu.results import Writer
 from benchmarks.gpu.shapes import LORA_ALPHA, LORA_RANK
-from benchmarks.gpu.steps import GROUP, LEARNING_RATE, Steps, coin_of, write_gap
+from benchmarks.gpu.steps import LEARNING_RATE, Steps, coin_of, timed, write_gap, write_speed
+from benchmarks.gpu.work import Work, work_of
 
 
 def trl(given: argparse.Namespace, writer: Writer) -> None:
     """TRL's GRPOTrainer by its documentation: QLoRA in bitsandbytes, vLLM colocated, the rest as it comes."""
-    parts, meter = Parts(), Meter()
+    parts, meter, work = Parts(), Meter(), work_of(given)
     with parts.part("import"):
         import torch
         from benchmarks.gpu.plugin import letters
@@ -25,7 +29,8 @@ def trl(given: argparse.Namespace, writer: Writer) -> None:
         from trl import GRPOConfig, GRPOTrainer
     folder, output = model_folder(given.models, given.model), given.logs / f"run-{writer.arm}"
     count = given.warm_up + given.repeats
-    prompts = letters(length=given.prompt, size=count * given.sequences // GROUP)
+    prompts = letters(length=given.prompt, size=count * given.sequences // given.group)
+    rolled: list[float] = []
     with parts.part("weights and engine"):
         trainer: Any = GRPOTrainer(
             model=str(folder),
@@ -40,7 +45,7 @@ def trl(given: argparse.Namespace, writer: Writer) -> None:
                 learning_rate=LEARNING_RATE,
                 per_device_train_batch_size=given.micro_batch,
                 gradient_accumulation_steps=given.sequences // given.micro_batch,
-                num_generations=GROUP,
+                num_generations=given.group,
                 max_completion_length=given.new,
                 generation_kwargs={"ignore_eos": True},
                 model_init_kwargs={"dtype": "bfloat16"},
@@ -50,6 +55,7 @@ def trl(given: argparse.Namespace, writer: Writer) -> None:
                 vllm_max_model_length=given.prompt + given.new,
             ),
             train_dataset=Dataset.from_list([{"prompt": one.prompt} for one in prompts]),
+            rollout_func=fixed_rollout(work, rolled) if given.ragged else None,
             processing_class=AutoTokenizer.from_pretrained(folder, padding_side="left"),
             quantization_config=BitsAndBytesConfig(
                 load_in_4bit=True,
@@ -71,20 +77,21 @@ def trl(given: argparse.Namespace, writer: Writer) -> None:
             steps.end()
 
     trainer.add_callback(Ends())
-    generated = _timed(trainer.vllm_generation, "generate")
-    synced = _timed(trainer.vllm_generation, "sync_weights")
+    generated = rolled if given.ragged else timed(trainer.vllm_generation, "generate")
+    synced = timed(trainer.vllm_generation, "sync_weights")
     trainer.train()
     logs = [one for one in trainer.state.log_history if "loss" in one and "train_runtime" not in one]
     lengths = {one["completions/mean_length"] for one in logs}
-    if lengths != {float(given.new)}:
-        raise SystemExit(f"completions had {sorted(lengths)} tokens on average, and {given.new} were meant")
+    meant = work.new / len(work.lengths)
+    if any(abs(one - meant) > 0.01 for one in lengths):
+        raise SystemExit(f"completions had {sorted(lengths)} tokens on average, and {meant} were meant")
     steps.write(writer)
     generation = [one + other for one, other in zip(generated, synced, strict=True)][given.warm_up :]
     writer.figure("generation", "s", generation, weights_included=True)
     writer.figure("hand-over of weights", "s", synced[given.warm_up :])
-    writer.figure("training", "s", [
-        whole - part for whole, part in zip(steps.seconds(), generation, strict=True)
-    ], note="the rest of the step")  # fmt: skip
+    training = [whole - part for whole, part in zip(steps.seconds(), generation, strict=True)]
+    writer.figure("training", "s", training, note="the rest of the step")
+    write_speed(writer, given, work, training, shared=False)
     write_gap(writer, logs[given.warm_up :])
 
 
@@ -93,17 +100,28 @@ def coins(completions: list[str], **_: Any) -> list[float]:
     return [coin_of(one) for one in completions]
 
 
-def _timed(holder: Any, name: str) -> list[float]:
-    """The seconds of each call of the method from now on."""
-    method: Callable[..., Any] = getattr(holder, name)
-    seconds: list[float] = []
+def fixed_rollout(work: Work, seconds: list[float]) -> Any:
+    """TRL's `rollout_func`: its own engine and sampling, but each completion with its own length."""
 
-    def timed(*args: Any, **kwargs: Any) -> Any:
-        begun = now()
-        try:
-            return method(*args, **kwargs)
-        finally:
-            seconds.append(now() - begun)
+    def roll(prompts: list[str], trainer: Any) -> dict[str, Any]:
+        from vllm import SamplingParams
 
-    setattr(holder, name, timed)
-    return seconds
+        begun, own = now(), trainer.vllm_generation
+        ids = trainer.processing_class(text=prompts)["input_ids"]
+        settings = [
+            SamplingParams(
+                n=1, repetition_penalty=own.repetition_penalty, temperature=own.temperature, top_p=own.top_p,
+                top_k=own.top_k, min_p=own.min_p or 0.0, max_tokens=length, logprobs=own.logprobs,
+                **own.generation_kwargs,
+            )
+            for length in work.lengths
+        ]  # fmt: skip
+        asked = [{"prompt_token_ids": one} for one in ids]
+        made = [one.outputs[0] for one in own.llm.generate(asked, settings, use_tqdm=False)]
+        drawn = [
+            [found[token].logprob for token, found in zip(one.token_ids, one.logprobs, strict=True)] for one in made
+        ]
+        seconds.append(now() - begun)
+        return {"prompt_ids": ids, "completion_ids": [list(one.token_ids) for one in made], "logprobs": drawn}
+
+    return roll

@@ -8,6 +8,7 @@ import typer
 
 from lydite.cli.audit import audit
 from lydite.cli.check import check
+from lydite.cli.doctor import doctor
 from lydite.cli.new import new_app
 from lydite.cli.plan import plan
 from lydite.cli.plugins import plugins_app
@@ -29,6 +30,7 @@ app.command()(report)
 app.command()(audit)
 app.command()(score)
 app.command()(check)
+app.command()(doctor)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(new_app, name="new")
 

@@ -1,0 +1,67 @@
+"""The settings that lydite's arms differ in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What an arm sets apart from the work itself."""
+
+    engine: dict[str, Any] = field(default_factory=dict)
+    """Of the engine vllm."""
+    train: dict[str, Any] = field(default_factory=dict)
+    micro_batch: int | None = None
+    """Completions of one forward pass; None: as asked for on the command line."""
+    shares: bool = True
+    """Whether a group's completions are trained behind one prompt."""
+    on_card: bool = False
+    """Whether it runs on a card of `--card` GiB."""
+
+
+LARGE: Final = 16384
+"""Tokens of a forward pass where memory is no concern: products are at their speed from about 8,000 on."""
+
+PROFILES: Final = {
+    # lydite's own choices; the size of a forward pass is the user's.
+    "defaults": Profile(train={"micro_batch_tokens": LARGE}),
+    # Nothing is kept that can be had again, for a card of `--card` GiB.
+    "small": Profile(
+        engine={"unpack_weights": "never", "release_kv_cache": "always"},
+        train={
+            "micro_batch_tokens": 2048,
+            "gradient_checkpointing": True,
+            "activation_offloading": True,
+            "optim": "paged_adamw_8bit",
+            "logprob_chunk_size": 256,
+        },
+        micro_batch=4,
+        on_card=True,
+    ),
+    # The same for 70B, in passes of half as many tokens: one layer's activations are 0.2 GiB for 1,000 of them.
+    "big": Profile(
+        engine={"unpack_weights": "never", "release_kv_cache": "always"},
+        train={
+            "micro_batch_tokens": 1024,
+            "gradient_checkpointing": True,
+            "activation_offloading": True,
+            "optim": "paged_adamw_8bit",
+            "logprob_chunk_size": 256,
+        },
+        micro_batch=4,
+        on_card=True,
+    ),
+    # Nothing is computed again: 8B keeps about 3 MB for each token, so half as many of them stand beside the weights.
+    "fast": Profile(
+        engine={"unpack_weights": "always"},
+        train={"micro_batch_tokens": LARGE // 2, "gradient_checkpointing": False},
+    ),
+    # As before the step was made faster, with LYDITE_KERNELS=off beside it.
+    "plain": Profile(
+        engine={"release_kv_cache": "always"},
+        train={"gradient_checkpointing": True, "share_prompts": False},
+        shares=False,
+    ),
+}
