@@ -312,7 +312,7 @@ class TrainConfig(Section):
     share_prompts: bool = True
     """Trains completions behind one copy of their prompt, where the architecture allows: the same numbers, faster."""
     logprob_chunk_size: int = Field(1024, ge=1)
-    """Tokens whose logits exist at once (a tile of this many times V)."""
+    """Tokens whose logits exist at once, at most; fewer where a tile of so many times V would be large."""
     save_steps: int = Field(10, ge=1)
     """Steps between checkpoints; the last step always has one."""
     save_total_limit: int = Field(2, ge=1)

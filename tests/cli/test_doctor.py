@@ -29,6 +29,7 @@ def test_json_has_the_same_for_programs(lydite: Callable[..., Any], monkeypatch:
     assert found["device"]["memory_bytes"] >= found["device"]["free_bytes"] > 2**20
     kernels = {one["name"]: one for one in found["kernels"]}
     assert kernels["rope"] == {"name": "rope", "on": False, "why": "LYDITE_KERNELS turns it off"}
+    assert kernels["layers"]["on"]
     assert "LYDITE_KERNELS" not in kernels["glu"]["why"]
     assert found["problems"] == []
 

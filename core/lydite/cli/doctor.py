@@ -110,7 +110,7 @@ def _device_and_kernels() -> tuple[dict[str, Any] | None, list[dict[str, Any]], 
     try:
         import torch
 
-        from lydite.kernels import kernel_states
+        from lydite.kernels.switch import LAYERS, VARIABLE, is_turned_off, kernel_states
         from lydite.planner import free_memory
 
         place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -125,9 +125,11 @@ def _device_and_kernels() -> tuple[dict[str, Any] | None, list[dict[str, Any]], 
     device = {"type": place.type, "name": name, "memory_bytes": held.total, "free_bytes": held.free}
     try:
         states = [{"name": name, "on": on, "why": why} for name, on, why in kernel_states()]
+        off = is_turned_off(LAYERS)
     except ConfigError as error:  # LYDITE_KERNELS names what does not exist
         return device, [], [str(error)]
-    return device, states, []
+    why = f"{VARIABLE} turns it off" if off else "those that agree with transformers' in a trial are fused"
+    return device, [*states, {"name": LAYERS, "on": not off, "why": why}], []
 
 
 def _extras(*, on_gpu: bool) -> list[dict[str, Any]]:
