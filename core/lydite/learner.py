@@ -65,7 +65,6 @@ class Learner:
             for spans in updates:
                 done.append(self._update(step, batch, spans, memo, progress))
         self._policy.eval_mode()
-        self._activations.after_step()
         self._sentinels.after_updates(step)
         figures = {name: sum(one[name] for one in done) / len(done) for name in done[0]}
         return {**figures, **memo.sampling_figures()}

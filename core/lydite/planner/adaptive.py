@@ -124,11 +124,6 @@ class AdaptiveActivations:
         self._recompute(self._layers)
         return True
 
-    def after_step(self) -> None:
-        """Gives back what torch holds without using it: the engine's KV cache comes from another allocator."""
-        if self._cuda and self._auto:
-            torch.cuda.empty_cache()
-
     def _recompute(self, count: int) -> None:
         self._activations.recompute(count)
         self._recomputed = count

@@ -183,6 +183,8 @@ class VllmEngine:
 
     def _wake(self) -> None:
         if self._asleep:
+            # What training used and torch still holds is out of reach of vLLM's allocator.
+            torch.cuda.empty_cache()
             self._llm.wake_up()
             self._binding.unpack_all()
             self._asleep = False
