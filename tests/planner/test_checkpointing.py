@@ -99,8 +99,8 @@ def test_the_lowest_layers_are_switched_as_memory_comes_and_goes(
         assert sum(seen[-1]) == chosen.recomputed
     assert seen[0] == seen[2] == [False, False, False]
     assert seen[1] == seen[3] == [True, True, False]  # of the last one, all would be computed again at once
-    assert [line.split(":")[0] for line in caplog.messages] == ["activations", "activations"], "each choice once"
-    assert "2 of 3 layers are computed again" in caplog.messages[1]
+    (said,) = caplog.messages  # once, and on a CPU not that all is kept
+    assert "2 of 3 layers are computed again" in said
 
 
 def test_what_a_pass_was_seen_to_take_corrects_the_next_plan(adaptive: Any) -> None:

@@ -91,7 +91,8 @@ class AdaptiveActivations:
         self._recompute(min(plan.recomputed, self._layers))
         if self._recomputed > self._said:  # fewer than was said needs no words, and lengths change with every step
             self._said = self._recomputed
-            logger.info("%s", plan.line)
+            # On a CPU that all is kept goes without saying: nobody runs short there before the plan says so.
+            logger.log(logging.INFO if self._cuda or self._recomputed else logging.DEBUG, "%s", plan.line)
         if self._cuda:
             self._before = torch.cuda.memory_allocated(self._device), torch.cuda.max_memory_allocated(self._device)
 
