@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 
@@ -24,35 +24,26 @@ class Profile:
 LARGE: Final = 16384
 """Tokens of a forward pass where memory is no concern: products are at their speed from about 8,000 on."""
 
+SMALL: Final = Profile(
+    engine={"unpack_weights": "never", "release_kv_cache": "always"},
+    train={
+        "micro_batch_tokens": 2048,
+        "gradient_checkpointing": True,
+        "activation_offloading": True,
+        "optim": "paged_adamw_8bit",
+        "logprob_chunk_size": 256,
+    },
+    micro_batch=4,
+    on_card=True,
+)
+"""Nothing is kept that can be had again, for a card of `--card` GiB."""
+
 PROFILES: Final = {
     # lydite's own choices; the size of a forward pass is the user's.
     "defaults": Profile(train={"micro_batch_tokens": LARGE}),
-    # Nothing is kept that can be had again, for a card of `--card` GiB.
-    "small": Profile(
-        engine={"unpack_weights": "never", "release_kv_cache": "always"},
-        train={
-            "micro_batch_tokens": 2048,
-            "gradient_checkpointing": True,
-            "activation_offloading": True,
-            "optim": "paged_adamw_8bit",
-            "logprob_chunk_size": 256,
-        },
-        micro_batch=4,
-        on_card=True,
-    ),
+    "small": SMALL,
     # The same for 70B, in passes of half as many tokens: one layer's activations are 0.2 GiB for 1,000 of them.
-    "big": Profile(
-        engine={"unpack_weights": "never", "release_kv_cache": "always"},
-        train={
-            "micro_batch_tokens": 1024,
-            "gradient_checkpointing": True,
-            "activation_offloading": True,
-            "optim": "paged_adamw_8bit",
-            "logprob_chunk_size": 256,
-        },
-        micro_batch=4,
-        on_card=True,
-    ),
+    "big": replace(SMALL, train=SMALL.train | {"micro_batch_tokens": 1024}),
     # Nothing is computed again: 8B keeps about 3 MB for each token, so half as many of them stand beside the weights.
     "fast": Profile(
         engine={"unpack_weights": "always"},

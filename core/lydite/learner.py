@@ -10,14 +10,7 @@ import torch
 from lydite.config import RunConfig
 from lydite.errors import ModelError
 from lydite.known_logps import KnownLogps
-from lydite.objective import (
-    Batch,
-    LossMetrics,
-    build_batch,
-    merge_metrics,
-    micro_batch_loss,
-    update_totals,
-)
+from lydite.objective import Batch, LossMetrics, build_batch, merge_metrics, micro_batch_loss, update_totals
 from lydite.objective.micro_batches import Span, largest_pass, micro_batches
 from lydite.optimizer import learning_rate, make_optimizer
 from lydite.planner.adaptive import AdaptiveActivations
