@@ -86,6 +86,13 @@ class Sentinels:
                 f"{_GO_ON}"
             )
 
+    def after_hand_over(self, step: int) -> dict[str, float]:
+        """What `canary` says after a step's updates; after the first step alone of an engine that shares the weights.
+
+        Such an engine cannot fall behind them, and what else may be wrong with it shows once the adapter is not zero.
+        """
+        return self.canary(step) if step == 1 or not self._engine.shares_weights else {}
+
     def canary(self, step: int) -> dict[str, float]:
         """`sampling/canary_logp_difference/{mean,max}` in nats, right after the engine took the adapter.
 

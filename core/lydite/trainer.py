@@ -14,26 +14,25 @@ from typing import Final
 
 from lydite.adapter_folder import save_adapter_atomically
 from lydite.checkpoint import Checkpoint, save_checkpoint
+from lydite.collect import Collector
 from lydite.config import RunConfig
-from lydite.data import indices_for_step
 from lydite.errors import EngineError
 from lydite.evaluate import evaluate
 from lydite.learner import Learner
 from lydite.lengths import lengths
 from lydite.measure import Stopwatch, memory
-from lydite.objective import with_advantages
 from lydite.observers import tell_step
 from lydite.optimizer import restore_optimizer
 from lydite.policy import Policy
 from lydite.prepare import Prepared
 from lydite.probes import Probes
-from lydite.progress import Progress, seed_for
+from lydite.progress import Progress
 from lydite.prompts import Prompts
 from lydite.records import completion_records, eval_record
-from lydite.rollout import Engine, Sampling, generate_with_retry
+from lydite.rollout import Engine
 from lydite.runfolder import RunFolder
 from lydite.sentinels import Sentinels
-from lydite.types import EvalReport, Prompt, Rollout, Scored, StepReport
+from lydite.types import EvalReport, Scored, StepReport
 
 CHECKPOINTS: Final = "checkpoints"
 BEST: Final = "best"
@@ -59,6 +58,7 @@ class Trainer:
         self._engine = engine
         self._prompts = prompts
         self._folder = folder
+        self._collector = Collector(prepared, engine, prompts)
         self._sentinels = Sentinels(prepared.config.sentinels, policy, engine)
         self._learner = Learner(policy, prepared.config, self._sentinels)
         self._probes = Probes(
@@ -103,22 +103,15 @@ class Trainer:
         while self.progress.step < train.max_steps and not self._out_of_patience():
             step = self._step = self.progress.step + 1
             watch = Stopwatch(self._policy.device)
-            with watch.part("generate"):
-                rollouts = self._sample(step)
-            with watch.part("score"):
-                scored = with_advantages(
-                    self._prepared.stack.score(rollouts, step),
-                    scale=train.scale_rewards,
-                    aggregate=self.config.stack.aggregate,
-                )
+            scored = self._collected(step, watch)
             with watch.part("probe"):
-                probed = self._probes.round([rollout.prompt for rollout in rollouts], step)
+                probed = self._probes.round([group.prompt for group in scored.groups], step)
             with watch.part("train"):
                 learned = self._learner.learn(step, scored, self.progress)
             self._engine.take_adapter(self._policy)
             with watch.part("sentinels"):
-                learned.update(self._sentinels.canary(step))
-            sampled = sum(len(one.token_ids) for rollout in rollouts for one in rollout.completions)
+                learned.update(self._sentinels.after_hand_over(step))
+            sampled = sum(len(one.generated.token_ids) for group in scored.groups for one in group.completions)
             self.progress.step = step
             self.progress.num_tokens += sampled
             self.progress.saw_reward(scored.metrics.get("reward"))
@@ -138,12 +131,10 @@ class Trainer:
             tell_step(self._prepared.plugins, report)
         return "finished" if self.progress.step == train.max_steps else "early_stop"
 
-    def _sample(self, step: int) -> list[Rollout]:
+    def _collected(self, step: int, watch: Stopwatch) -> Scored:
         """The step's completions. When the engine fails twice, all that is finished is saved before it is told."""
         try:
-            return generate_with_retry(
-                self._engine, self._prompts_of(step), self._sampling(), seed_for(self.config.seed, "sample", step)
-            )
+            return self._collector.collect(step, watch)
         except EngineError:
             if self._saved_step < self.progress.step:
                 self._save()
@@ -154,19 +145,6 @@ class Trainer:
         folder, step = self._folder.path, self._saved_step
         saved = f"everything up to step {step} is saved in {folder}" if step else f"no step is saved yet in {folder}"
         return f"step {self._step}: {error}\n{saved}; to go on: lydite train --resume {folder}"
-
-    def _prompts_of(self, step: int) -> list[Prompt]:
-        train = self.config.train
-        indices = indices_for_step(
-            len(self._prompts.train), step, train.prompts_per_step, self.config.seed, shuffle=self.config.data.shuffle
-        )
-        return [self._prompts.train[index] for index in indices]
-
-    def _sampling(self) -> Sampling:
-        train = self.config.train
-        return Sampling(
-            train.num_generations, train.max_completion_length, train.temperature, train.top_p, train.top_k, train.min_p
-        )
 
     def _evaluate_if_due(self, step: int, watch: Stopwatch) -> EvalReport | None:
         evaluation = self.config.eval

@@ -42,6 +42,8 @@ class Engine(Protocol):
     """Samples completions from the policy as it is now."""
 
     name: str
+    shares_weights: bool
+    """True when it reads the very tensors that are trained, so that it cannot fall behind them."""
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[Rollout]:
         """One rollout for each prompt, in order.

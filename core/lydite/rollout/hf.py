@@ -27,6 +27,7 @@ class HfEngine:
     """Samples with transformers' own forward of the policy's model, in batches of at most `max_batch_size` rows."""
 
     name = "hf"
+    shares_weights = True
 
     def __init__(self, policy: Policy, *, max_batch_size: int) -> None:
         self._policy = policy

@@ -22,6 +22,7 @@ class ScriptedEngine:
     """
 
     name = "scripted"
+    shares_weights = False
 
     def __init__(self, script: Sequence[str], tokenizer: Any = None) -> None:
         if not script:

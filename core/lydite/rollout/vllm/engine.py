@@ -32,6 +32,7 @@ class VllmEngine:
     """
 
     name = "vllm"
+    shares_weights = False
     _alive: ClassVar[VllmEngine | None] = None
 
     def __init__(self, policy: Policy, config: EngineConfig, plan: EnginePlan) -> None:
