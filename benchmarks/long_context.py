@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from benchmarks.gpu.arms import Arm, add_arguments, run
+from benchmarks.gpu.ballast import card_of
 from benchmarks.gpu.make import model_folder
 from benchmarks.gpu.meter import Meter, now
 from benchmarks.gpu.results import Writer
@@ -125,6 +126,22 @@ def trl(given: argparse.Namespace, writer: Writer) -> None:
     _search(given, writer, passed, trained, trainer.optimizer)
 
 
+def on_card(arm: Callable[[argparse.Namespace, Writer], None]) -> Callable[[argparse.Namespace, Writer], None]:
+    """The arm on a card of `--card` GiB: another process holds the rest, and torch may not take more either."""
+
+    def limited(given: argparse.Namespace, writer: Writer) -> None:
+        import torch
+
+        gib = given.card if torch.cuda.is_available() else None
+        if gib is not None:
+            total = torch.cuda.get_device_properties(0).total_memory
+            torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / total))
+        with card_of(gib):
+            arm(given, writer)
+
+    return limited
+
+
 def _search(given: argparse.Namespace, writer: Writer, passed: Pass, trained: list[Any], optimizer: Any) -> None:
     """Doubles from `--low` to `--high`, then halves the gap; writes what is known after each trial that fits."""
     import torch
@@ -185,8 +202,8 @@ WHOLE = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True", "PYTORCH_ALLOC_C
 """Contexts of every length leave holes in memory that a real run, with one length, would not have."""
 ARMS = {
     "make": Arm(make, ours=True, seconds=180),
-    "lydite": Arm(lydite, True, 580, WHOLE),
-    "trl": Arm(trl, False, 580, WHOLE),
+    "lydite": Arm(on_card(lydite), True, 580, WHOLE),
+    "trl": Arm(on_card(trl), False, 580, WHOLE),
 }
 
 
@@ -198,14 +215,22 @@ def main() -> None:
     parser.add_argument("--low", type=int, default=32768, help="tokens of the first trial")
     parser.add_argument("--high", type=int, default=262144, help="tokens of the last; none is longer")
     parser.add_argument("--step", type=int, default=4096, help="tokens to which it is exact")
+    parser.add_argument("--card", type=float, help="GiB of the card; left out, all of the GPU")
     parser.add_argument("--pretend", type=int, help="tokens above which a trial fails, to try the search")
     add_arguments(parser, ARMS, ",".join(ARMS))
     given = parser.parse_args()
     if given.tiny:
         given.model, given.prompt, given.low, given.high, given.step, given.pretend = "tiny", 8, 32, 256, 16, 100
     given.vocabulary = SHAPES[given.model].end_token
-    case = f"longest context, QLoRA, {SHAPES[given.model].like} shapes, groups of {GROUP}, trainer only"
-    config = {"model": given.model, "group": GROUP, "prompt": given.prompt, "lora": "r=16 on all linear layers"}
+    card = f", a card of {given.card:g} GiB" if given.card else ""
+    case = f"longest context, QLoRA, {SHAPES[given.model].like} shapes, groups of {GROUP}, trainer only{card}"
+    config = {
+        "model": given.model,
+        "group": GROUP,
+        "prompt": given.prompt,
+        "card": given.card,
+        "lora": "r=16 on all linear layers",
+    }
     run(given, ARMS, case, config)
 
 

@@ -15,6 +15,7 @@ from lydite.config import RunConfig
 from lydite.configfile import config_difference, read_config, write_config
 from lydite.errors import ConfigError, MissingExtraError
 from lydite.manifest import make_manifest, plugin_changes
+from lydite.measure import settled_objects
 from lydite.observers import tell_finish, tell_start
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, check_source
@@ -162,7 +163,10 @@ def _train_in(folder: RunFolder, prepared: Prepared, policy: Policy | None, *, r
             trainer.progress.step,
         )  # fmt: skip
         tell_start(prepared.plugins, info)
-        with serving_judge(config, (prepared.stack, prepared.eval_stack), engine, policy, folder.path):
+        with (
+            serving_judge(config, (prepared.stack, prepared.eval_stack), engine, policy, folder.path),
+            settled_objects(),
+        ):
             stopped = trainer.run()
         save_adapter_atomically(policy, folder.path / ADAPTER)
         summary = _summary(config, trainer.progress, manifest, stopped)
