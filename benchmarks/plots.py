@@ -18,7 +18,7 @@ from typing import Any, Final
 from xml.sax.saxutils import escape
 
 ROOT: Final = Path(__file__).parent.parent
-RESULTS: Final = ROOT / "benchmarks" / "results" / "step-h100.jsonl"
+RESULTS: Final = tuple(sorted((ROOT / "benchmarks" / "results").glob("step-h*.jsonl")))
 IMAGES: Final = ROOT / "docs" / "images"
 PAGE: Final = ROOT / "docs" / "speed.md"
 BEGIN: Final = "<!-- Written by benchmarks/plots.py from the results. -->"
@@ -64,7 +64,8 @@ def figures_of(lines: Iterable[Mapping[str, Any]]) -> Figures:
     for line in lines:
         if "metric" not in line or not str(line["case"]).startswith("step"):
             continue
-        case = str(line["case"]).split("; ")[0]
+        device = str(line.get("device") or "NVIDIA H100").split()[1]
+        case = f"{device}: {str(line['case']).split('; ')[0]}"
         for arm, value in ((line["arm"], line["ours"]), (line["peer_name"], line["peer"])):
             if value is not None and arm is not None:
                 found.setdefault(case, {}).setdefault(str(arm), {})[str(line["metric"])] = float(value)
@@ -149,6 +150,11 @@ def page_with(text: str, figures: Figures) -> str:
     return f"{before}{BEGIN}\n\n{table(figures)}\n\n{END}{after}"
 
 
+def results() -> str:
+    """The lines of every GPU's results of steps."""
+    return "".join(path.read_text() for path in RESULTS)
+
+
 def products(results: str, page: str) -> dict[Path, str]:
     """Every file that is made, and its content."""
     figures = figures_of(json.loads(line) for line in results.splitlines())
@@ -163,7 +169,7 @@ def main(arguments: Sequence[str]) -> int:
     """Writes or checks; the exit code."""
     stale = {
         path: text
-        for path, text in products(RESULTS.read_text(), PAGE.read_text()).items()
+        for path, text in products(results(), PAGE.read_text()).items()
         if not path.is_file() or path.read_text() != text
     }
     for path, text in stale.items():

@@ -64,8 +64,9 @@ def packed_model(shape: Shape, *, device: str, seed: int = 0) -> Any:
         return nn.Parameter(numbers, requires_grad=False)
 
     head = causal.get_output_embeddings()
-    linears = [(name, one) for name, one in causal.named_modules() if isinstance(one, nn.Linear) and one is not head]
-    for name, linear in linears:
+    names = [name for name, one in causal.named_modules() if isinstance(one, nn.Linear) and one is not head]
+    for name in names:  # names: a list of the layers would keep every one of their 16-bit weights
+        linear = causal.get_submodule(name)
         for part, value in list(linear.named_parameters(recurse=False)):
             setattr(linear, part, drawn(value))
         holder = nn.Sequential(linear)

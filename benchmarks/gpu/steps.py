@@ -29,6 +29,7 @@ class Steps:
     given: argparse.Namespace
     meter: Meter
     parts: Parts
+    writer: Writer
     ends: list[float] = field(default_factory=list)
     starting: dict[str, float] = field(default_factory=dict)
 
@@ -43,6 +44,8 @@ class Steps:
             self.parts.seconds["warm-up"] = self.ends[-1] - self.ends[0]
             self.starting = self.meter.peaks()
             self.meter.reset()
+        if len(self.seconds()) > 1:  # should the arm be ended by its limit, this much is known
+            self.writer.figure("step", "s", self.seconds())
 
     def seconds(self) -> list[float]:
         """Of the steps after the warm-up, from the end of one to the end of the next."""
@@ -104,7 +107,7 @@ def _lydite(given: argparse.Namespace, writer: Writer, name: str, load: Callable
     def coin(text: str) -> float:
         return coin_of(text)
 
-    steps = Steps(given, meter, parts)
+    steps = Steps(given, meter, parts, writer)
     begun = now()
     handovers: list[float] = []
 

@@ -67,7 +67,7 @@ def trl(given: argparse.Namespace, writer: Writer) -> None:
                 r=LORA_RANK, lora_alpha=LORA_ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"
             ),
         )
-    steps = Steps(given, meter, parts)
+    steps = Steps(given, meter, parts, writer)
 
     class Ends(TrainerCallback):  # type: ignore[misc]
         def on_train_begin(self, *_: Any, **__: Any) -> None:

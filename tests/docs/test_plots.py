@@ -20,6 +20,7 @@ def line(arm: str, metric: str, value: float, *, peer: float | None = None, case
     return {
         "case": f"{case}; {arm}" if ours else case,
         "arm": arm,
+        "device": "NVIDIA H200",
         "metric": metric,
         "ours": value if ours else None,
         "peer": peer if ours else value,
@@ -48,18 +49,18 @@ def bars(svg: str) -> dict[str, list[float]]:
     return found
 
 
-@pytest.mark.parametrize("path", plots.products(plots.RESULTS.read_text(), plots.PAGE.read_text()))
+@pytest.mark.parametrize("path", plots.products(plots.results(), plots.PAGE.read_text()))
 def test_what_is_committed_is_what_the_results_say(path: Path) -> None:
-    made = plots.products(plots.RESULTS.read_text(), plots.PAGE.read_text())
+    made = plots.products(plots.results(), plots.PAGE.read_text())
     assert path.read_text() == made[path], "run: python benchmarks/plots.py"
 
 
 def test_ours_and_the_peer_beside_it_are_read_from_one_line() -> None:
     figures = plots.figures_of(LINES)
-    assert list(figures) == ["step S"]
-    assert figures["step S"]["trl"]["generation"] == 5.0
-    assert figures["step S"]["lydite-fast"]["step"] == 4.0
-    assert "lydite" not in figures["step S"]
+    assert list(figures) == ["H200: step S"]
+    assert figures["H200: step S"]["trl"]["generation"] == 5.0
+    assert figures["H200: step S"]["lydite-fast"]["step"] == 4.0
+    assert "lydite" not in figures["H200: step S"]
 
 
 def test_a_bar_is_as_long_as_its_figures_and_whole_steps_add_up() -> None:
@@ -79,7 +80,7 @@ def test_a_bar_is_as_long_as_its_figures_and_whole_steps_add_up() -> None:
 
 def test_the_table_has_every_arm_ours_first() -> None:
     lines = plots.table(plots.figures_of(LINES)).splitlines()
-    assert lines[0] == "**step S**"
+    assert lines[0] == "**H200: step S**"
     arms = [one.split(" | ")[0].removeprefix("| ") for one in lines[4:]]
     assert arms == ["lydite-fast", "lydite-small", "trl"]
     assert lines[4].startswith("| lydite-fast | 4 | 2 | 0.5 | 1 |")
