@@ -11,6 +11,8 @@ import pytest
 
 from lydite.kernels.glu import BLOCK
 from lydite.kernels.logps import FOLD_BLOCK, PART, SLOPE_BLOCK, WARPS
+from lydite.kernels.merge import BLOCK as MERGE_BLOCK
+from lydite.kernels.merge import TOKENS
 from lydite.kernels.nf4_linear import tile_for
 from lydite.kernels.rms_norm import blocks_for
 
@@ -107,6 +109,18 @@ def test_gated(dtype: str, activation: str) -> None:
     for program, loads in (("gated", 2), ("gated_backward", 3)):
         ptx = compiled(program, {**pointers, "columns": "i64"}, constants, 4, "programs_glu").asm["ptx"]
         assert ptx.count("ld.global.v4.b32") >= loads, "sixteen bytes a load"
+
+
+@pytest.mark.parametrize(("dtype", "width"), [("bf16", 128), ("fp16", 96), ("fp32", 64)])
+def test_merge(dtype: str, width: int) -> None:
+    numbers = dict.fromkeys(("output", "second", "total", "more"), f"*{dtype}")
+    pointers = {**numbers, "lse": "*fp32", "second_lse": "*fp32", "rows": "*i64"}
+    constants = {"WIDTH": width, "BLOCK": 128, "TOKENS": TOKENS}
+    ptx = compiled("merge", pointers, constants, 4, "programs_merge").asm["ptx"]
+    assert ptx.count("ld.global.v4.b32") >= 2, "sixteen bytes a load"
+    ptx = compiled("add_rows", pointers, {"BLOCK": MERGE_BLOCK}, 4, "programs_merge").asm["ptx"]
+    assert ptx.count("ld.global.v4.b32") >= 2
+    assert "st.global.v4.b32" in ptx
 
 
 @pytest.mark.parametrize(("dtype", "capped"), [("bf16", False), ("fp16", True), ("fp32", False)])

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("tests", [["interpreted"], ["test_rms_norm.py", "test_rope.py", "test_glu.py"]])
+@pytest.mark.parametrize(
+    "tests", [["interpreted"], ["test_rms_norm.py", "test_rope.py", "test_glu.py", "test_merge.py"]]
+)
 def test_the_programs_compute_what_bitsandbytes_and_transformers_do(tests: list[str]) -> None:
     pytest.importorskip("triton")
     paths = [str(Path(__file__).parent / one) for one in tests]

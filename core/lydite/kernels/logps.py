@@ -70,21 +70,26 @@ def tile_logps(
     *,
     slope: Tensor | None = None,
     scale: Tensor | None = None,
+    entropy_slope: Tensor | None = None,
+    entropy_scale: Tensor | None = None,
 ) -> None:
     """Fills `logps` and `entropy`, float32 [n], for products [n, V] in any type and the tokens `ids` [n].
 
     `slope` [n, V], where it is given, is filled with d logp / d product times `scale` [n], rounded once to its own
-    type; it may be `product` itself. Rows may lie apart in memory, the numbers of a row may not.
+    type; it may be `product` itself. `entropy_slope` [n, V] is filled likewise with d entropy / d product times
+    `entropy_scale` [n], and may not be `product`. Rows may lie apart in memory, the numbers of a row may not.
 
-    Source: p(v) = softmax(z)[v]; d logp_t / d z_v = [v = t] - p_v; see `lydite.kernels.programs_logps`.
+    Source: p(v) = softmax(z)[v]; d logp_t / d z_v = [v = t] - p_v; d entropy / d z_v = -p_v (log p_v + entropy); see
+    `lydite.kernels.programs_logps`.
     """
     rows, vocabulary = product.shape
     assert ids.shape == logps.shape == entropy.shape == (rows,), (product.shape, ids.shape, logps.shape, entropy.shape)
-    assert slope is None or slope.shape == product.shape, (product.shape, slope)
+    for one in (slope, entropy_slope):
+        assert one is None or one.shape == product.shape, (product.shape, one)
     if rows == 0:
         return
     if is_on("logps", product.device):
-        _launch(product, ids, shape, logps, entropy, slope, scale)
+        _launch(product, ids, shape, logps, entropy, slope, scale, entropy_slope, entropy_scale)
         return
     scratch = SCRATCH_BYTES if product.is_cuda else CPU_SCRATCH_BYTES
     several = max(1, min(rows, scratch // (4 * vocabulary)))
@@ -100,18 +105,28 @@ def tile_logps(
             e[: rows - start],
             None if slope is None else slope[own],
             None if scale is None else scale[own],
+            None if entropy_slope is None else entropy_slope[own],
+            None if entropy_scale is None else entropy_scale[own],
         )
 
 
 def _plain(
-    product: Tensor, ids: Tensor, shape: LogitShape, z: Tensor, e: Tensor, slope: Tensor | None, scale: Tensor | None
+    product: Tensor,
+    ids: Tensor,
+    shape: LogitShape,
+    z: Tensor,
+    e: Tensor,
+    slope: Tensor | None,
+    scale: Tensor | None,
+    entropy_slope: Tensor | None,
+    entropy_scale: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """A few rows' log-probabilities and entropies; float32 [n, V] `z` and `e` take logits and their exponentials."""
     z.copy_(product)
     bend: Tensor | None = None
     if shape.softcap is not None:
         z.mul_(shape.logit_scale / shape.softcap).tanh_()
-        bend = (z * z).neg_().add_(1.0) if slope is not None else None
+        bend = (z * z).neg_().add_(1.0) if slope is not None or entropy_slope is not None else None
         z.mul_(shape.softcap / shape.temperature)
     elif shape.factor != 1.0:
         z.mul_(shape.factor)
@@ -120,6 +135,7 @@ def _plain(
     z_target = z.gather(1, target).squeeze(1)
     torch.exp(z, out=e)
     own = e.gather(1, target).squeeze(1)
+    away = None if entropy_slope is None else z.clone()
     weighted = z.mul_(e).sum(dim=1)
     # Others apart from the target: log p and 1 - p keep their digits where the model is nearly certain,
     # which is where a difference from log(1) would round them away.
@@ -127,6 +143,11 @@ def _plain(
     others = e.sum(dim=1)
     total = others + own
     logps = -F.softplus(others.log() - z_target)
+    if entropy_slope is not None and away is not None:
+        factor = shape.factor / total if entropy_scale is None else shape.factor * entropy_scale / total
+        away.sub_((weighted / total)[:, None])  # log p + entropy, in which log(total) cancels
+        towards = e.scatter(1, target, own[:, None]).mul_(away).mul_(-factor[:, None])
+        entropy_slope.copy_(towards if bend is None else towards.mul_(bend))
     if slope is not None:
         factor = shape.factor / total if scale is None else shape.factor * scale / total
         e.mul_(-factor[:, None])
@@ -143,6 +164,8 @@ def _launch(
     entropy: Tensor,
     slope: Tensor | None,
     scale: Tensor | None,
+    entropy_slope: Tensor | None,
+    entropy_scale: Tensor | None,
 ) -> None:
     from lydite.kernels import programs_logps
 
@@ -153,7 +176,7 @@ def _launch(
     first, last = (shape.logit_scale / cap, 1.0 / shape.temperature) if capped else (shape.factor, 1.0)
     parts = -(-vocabulary // PART)
     partial = torch.empty((3, rows, parts), dtype=torch.float32, device=product.device)
-    terms = torch.empty((rows, 3), dtype=torch.float32, device=product.device)
+    terms = torch.empty((rows, 4), dtype=torch.float32, device=product.device)
     ids, stride = ids.contiguous(), product.stride(0)
     programs_logps.fold[(rows * parts,)](
         product, ids, partial, vocabulary, stride, parts, first, last, cap,
@@ -163,12 +186,15 @@ def _launch(
         product, ids, partial, logps, entropy, terms, stride, parts, first, last, cap,
         CAPPED=capped, PARTS=1 << (parts - 1).bit_length(), num_warps=1, enable_fp_fusion=True,
     )  # fmt: skip
-    if slope is None:
-        return
-    assert slope.stride(1) == 1, f"the numbers of a row are {slope.stride(1)} apart"
     blocks = -(-vocabulary // SLOPE_BLOCK)
-    programs_logps.slopes[(rows * blocks,)](
-        product, ids, terms, terms if scale is None else scale.contiguous(), slope,
-        vocabulary, stride, slope.stride(0), blocks, first, last, cap, shape.factor,
-        CAPPED=capped, SCALED=scale is not None, BLOCK=SLOPE_BLOCK, num_warps=WARPS, enable_fp_fusion=True,
-    )  # fmt: skip
+    # The entropy's first: the other may take the products' place.
+    for out, factors, of_entropy in ((entropy_slope, entropy_scale, True), (slope, scale, False)):
+        if out is None:
+            continue
+        assert out.stride(1) == 1, f"the numbers of a row are {out.stride(1)} apart"
+        programs_logps.slopes[(rows * blocks,)](
+            product, ids, terms, terms if factors is None else factors.contiguous(), out,
+            vocabulary, stride, out.stride(0), blocks, first, last, cap, shape.factor,
+            CAPPED=capped, SCALED=factors is not None, ENTROPY=of_entropy, BLOCK=SLOPE_BLOCK,
+            num_warps=WARPS, enable_fp_fusion=True,
+        )  # fmt: skip

@@ -7,6 +7,7 @@ logit met, "others" all entries but the target. Every number but a stored slope 
     log p_t = -softplus(log sum_others exp(z - m) - (z_t - m))        keeps its digits where p_t is nearly 1
     entropy = log sum exp(z - m) - sum exp(z - m) (z - m) / sum exp(z - m)
     d log p_t / d z_t = sum_others / sum,    d log p_t / d z_v = -exp(z_v - m) / sum
+    d entropy / d z_v = -exp(z_v - m) / sum (z_v - m - mean),    mean = sum exp(z - m) (z - m) / sum
 
 Source: sums that follow a growing maximum are Milakov and Gimelshein's (arXiv 1805.02867), equations 2 to 4, kept
 here by each lane for itself and merged at the end.
@@ -95,7 +96,7 @@ def merge(
     products, ids, partial, logps, entropy, terms, stride, parts, first, last, cap,
     CAPPED: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
-    """logps[row] and entropy[row] from a row's parts; terms[row] = (m, 1 / sum, sum_others / sum) for the slope."""
+    """logps[row] and entropy[row] from a row's parts; terms[row] = (m, 1 / sum, sum_others / sum, mean) for slopes."""
     row = tl.program_id(0)
     target = tl.load(ids + row)
     target_logit = logits_of(tl.load(products + row.to(tl.int64) * stride + target), first, last, cap, CAPPED)
@@ -118,31 +119,39 @@ def merge(
     tl.store(entropy + row, tl.log(total) - weighted / total)
     odds = tl.log(others) - away
     tl.store(logps + row, -(tl.maximum(odds, 0.0) + log1p(tl.exp(-tl.abs(odds)))))
-    tl.store(terms + 3 * row, highest)
-    tl.store(terms + 3 * row + 1, 1.0 / total)
-    tl.store(terms + 3 * row + 2, others / total)
+    tl.store(terms + 4 * row, highest)
+    tl.store(terms + 4 * row + 1, 1.0 / total)
+    tl.store(terms + 4 * row + 2, others / total)
+    tl.store(terms + 4 * row + 3, weighted / total)
 
 
 @triton.jit
 def slopes(
     products, ids, terms, scale, out, vocabulary, stride, out_stride, blocks, first, last, cap, factor,
-    CAPPED: tl.constexpr, SCALED: tl.constexpr, BLOCK: tl.constexpr,
+    CAPPED: tl.constexpr, SCALED: tl.constexpr, ENTROPY: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """out[row, v] = d log p_t / d x[v], times scale[row] where SCALED; `out` may be `products` themselves."""
+    """out[row, v] = d log p_t / d x[v], or d entropy / d x[v] where ENTROPY, times scale[row] where SCALED.
+
+    `out` may be `products` themselves.
+    """
     program = tl.program_id(0)
     row = program // blocks
     v = (program - row * blocks) * BLOCK + tl.arange(0, BLOCK)
     exists = v < vocabulary
     far = row.to(tl.int64)
     x = tl.load(products + far * stride + v, mask=exists, other=0.0)
-    target = tl.load(ids + row).to(tl.int32)
-    highest = tl.load(terms + 3 * row)
-    inverse = tl.load(terms + 3 * row + 1)
-    miss = tl.load(terms + 3 * row + 2)
+    highest = tl.load(terms + 4 * row)
+    inverse = tl.load(terms + 4 * row + 1)
     if SCALED:
         factor *= tl.load(scale + row)
-    logits = logits_of(x, first, last, cap, CAPPED)
-    slope = tl.where(v == target, miss, -tl.exp(logits - highest) * inverse) * factor
+    away = logits_of(x, first, last, cap, CAPPED) - highest
+    slope = -tl.exp(away) * inverse
+    if ENTROPY:
+        slope *= away - tl.load(terms + 4 * row + 3)
+    else:
+        target = tl.load(ids + row).to(tl.int32)
+        slope = tl.where(v == target, tl.load(terms + 4 * row + 2), slope)
+    slope *= factor
     if CAPPED:
         slope *= bend_of(x, first)
     tl.store(out + far * out_stride + v, rounded(slope, out.dtype.element_ty), mask=exists)

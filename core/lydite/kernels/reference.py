@@ -123,6 +123,27 @@ def gated_backward_reference(
     return inner, slope * _activated(gate, activation)
 
 
+def merge_reference(
+    output: torch.Tensor, lse: torch.Tensor, second: torch.Tensor, second_lse: torch.Tensor, rows: torch.Tensor
+) -> None:
+    """Puts at rows [T] of output [S, H, D] and lse [H, S] the softmax over both results' keys.
+
+    The second result, [T, H, D] and [H, T], is of those rows over other keys than the first.
+    """
+    first_lse = lse.index_select(1, rows)
+    merged = torch.logaddexp(first_lse, second_lse)
+    own = (first_lse - merged).exp().T[..., None]
+    other = (second_lse - merged).exp().T[..., None]
+    both = own * output.index_select(0, rows) + other * second
+    output.index_copy_(0, rows, both.to(output.dtype))
+    lse.index_copy_(1, rows, merged)
+
+
+def add_rows_reference(total: torch.Tensor, rows: torch.Tensor, more: torch.Tensor) -> None:
+    """Adds more [T, ...] to the rows [T] of total [S, ...]."""
+    total.index_add_(0, rows, more)
+
+
 def _activated(gate: torch.Tensor, activation: str) -> torch.Tensor:
     return F.silu(gate) if activation == "silu" else F.gelu(gate, approximate=_APPROXIMATE[activation])
 

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lydite.kernels.merge import add_rows, merge_into
 from lydite.policy.layout import Layout, Places, Windowed
 from lydite.policy.varlen import FLASH, VarlenCalls
 
@@ -64,7 +65,7 @@ class _TwoCalls(torch.autograd.Function):
             second, second_lse, across_state = calls.forward(
                 late, before, after, places.across, causal=False, scale=scale
             )
-            _merge(output, lse, second, second_lse, places.completions)
+            merge_into(output, lse, second, second_lse, places.completions)
         ctx.save_for_backward(query, key, value, output, lse)
         ctx.places, ctx.scale, ctx.calls = places, scale, calls
         ctx.states = own_state, across_state  # of no use to anyone else, and without gradient
@@ -93,9 +94,9 @@ class _TwoCalls(torch.autograd.Function):
                 causal=False,
                 scale=ctx.scale,
             )
-            dq.index_add_(0, places.completions, more_q)
-            dk.index_add_(0, places.prompts, more_k)
-            dv.index_add_(0, places.prompts, more_v)
+            add_rows(dq, places.completions, more_q)
+            add_rows(dk, places.prompts, more_k)
+            add_rows(dv, places.prompts, more_v)
         return dq, dk, dv, None, None, None
 
 
@@ -106,17 +107,6 @@ def _gathered(query: Tensor, key: Tensor, value: Tensor, places: Places) -> tupl
         key.index_select(0, places.prompts),
         value.index_select(0, places.prompts),
     )
-
-
-def _merge(output: Tensor, lse: Tensor, second: Tensor, second_lse: Tensor, rows: Tensor) -> None:
-    """Puts at `rows` of output [S, Hq, D] and lse [Hq, S] the softmax over the keys of both calls."""
-    first_lse = lse.index_select(1, rows)
-    merged = torch.logaddexp(first_lse, second_lse)
-    own = (first_lse - merged).exp().T[..., None]
-    other = (second_lse - merged).exp().T[..., None]
-    both = own * output.index_select(0, rows) + other * second
-    output.index_copy_(0, rows, both.to(output.dtype))
-    lse.index_copy_(1, rows, merged)
 
 
 class _OneCall(torch.autograd.Function):
