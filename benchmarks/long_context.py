@@ -169,12 +169,13 @@ def _search(given: argparse.Namespace, writer: Writer, passed: Pass, trained: li
     if not fits:
         raise SystemExit("no context fits")
     meter.reset()
-    while (each := [_tried(given, passed, fits) for _ in range(GROUP)]) and None in each and fits > given.step:
+    while (each := [_tried(given, passed, fits) for _ in range(given.passes)]) and None in each and fits > given.step:
         fits -= given.step  # memory is in more pieces by the fourth
     optimizer.step()
     writer.figure("longest context, 4 completions of a prompt", "tokens", [fits], at_least=fits == given.high,
                   peak=meter.peaks())  # fmt: skip
-    writer.figure("passes of an update at the longest context", "s", [sum(one or 0.0 for one in each)])
+    if each:
+        writer.figure("passes of an update at the longest context", "s", [sum(one or 0.0 for one in each)])
 
 
 def _tried(given: argparse.Namespace, passed: Pass, context: int) -> float | None:
@@ -216,6 +217,9 @@ def main() -> None:
     parser.add_argument("--high", type=int, default=262144, help="tokens of the last; none is longer")
     parser.add_argument("--step", type=int, default=4096, help="tokens to which it is exact")
     parser.add_argument("--card", type=float, help="GiB of the card; left out, all of the GPU")
+    parser.add_argument(
+        "--passes", type=int, default=GROUP, help="of the update at what was found; 0: the trial's alone"
+    )
     parser.add_argument("--pretend", type=int, help="tokens above which a trial fails, to try the search")
     add_arguments(parser, ARMS, ",".join(ARMS))
     given = parser.parse_args()

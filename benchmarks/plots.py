@@ -26,7 +26,7 @@ END: Final = "<!-- Until here. -->"
 
 Figures = dict[str, dict[str, dict[str, float]]]
 """By case, arm and metric; cases in the order of the file."""
-ARMS: Final = ("lydite", "lydite-fast", "lydite-small", "lydite-plain")
+ARMS: Final = ("lydite", "lydite-fast", "lydite-card", "lydite-small", "lydite-plain")
 """Ours, in the order in which they are shown; every other comes after them."""
 
 

@@ -44,6 +44,8 @@ PROFILES: Final = {
     "small": SMALL,
     # The same for 70B, in passes of half as many tokens: one layer's activations are 0.2 GiB for 1,000 of them.
     "big": replace(SMALL, train=SMALL.train | {"micro_batch_tokens": 1024}),
+    # lydite's own choices on a card of `--card` GiB, in passes that such a card has room for.
+    "card": Profile(train={"micro_batch_tokens": LARGE // 4}, on_card=True),
     # Nothing is computed again: 8B keeps about 3 MB for each token, so half as many of them stand beside the weights.
     "fast": Profile(
         engine={"unpack_weights": "always"},
