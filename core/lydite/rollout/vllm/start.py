@@ -7,7 +7,7 @@ import logging
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lydite.config import EngineConfig
 from lydite.errors import EngineError
@@ -20,6 +20,10 @@ from lydite.rollout.vllm.drawing import logits_processor
 from lydite.rollout.vllm.versions import draw_without_waiting, require_vllm
 
 logger = logging.getLogger("lydite")
+
+# Of the whole device, which vLLM wants to find free at its start although the plan sizes its KV cache: 2 % of a GPU of
+# 140 GiB would be more than a small card has left beside a model.
+_UTILIZATION: Final = 0.001
 
 
 def start_vllm(binding: Binding, config: EngineConfig, plan: EnginePlan) -> tuple[Any, dict[str, float]]:
@@ -53,7 +57,7 @@ def start_vllm(binding: Binding, config: EngineConfig, plan: EnginePlan) -> tupl
                 max_num_batched_tokens=plan.max_num_batched_tokens,
                 kv_cache_memory_bytes=plan.kv_cache_bytes,
                 kv_cache_dtype=config.kv_cache_dtype,
-                gpu_memory_utilization=0.02,
+                gpu_memory_utilization=_UTILIZATION,
                 enable_prefix_caching=True,
                 block_size=BLOCK,
                 enable_sleep_mode=cuda,
