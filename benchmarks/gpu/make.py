@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,9 @@ def make_skeleton(shape: Shape, folder: Path) -> None:
 def packed_model(shape: Shape, *, device: str, seed: int = 0) -> Any:
     """The model of transformers on the device, its linear layers random and in NF4.
 
-    One matrix at a time is drawn in 16 bit, packed and dropped; embeddings, head and norms stay in 16 bit.
+    One matrix at a time is drawn in 16 bit, packed and dropped; embeddings, head and norms stay in 16 bit. What is
+    added to the residual stream is drawn smaller, as GPT-2's is: else 80 random layers make so much of a rounding in
+    the first that two ways to compute the same are more than half a nat apart.
     """
     import torch
     from torch import nn
@@ -57,18 +60,20 @@ def packed_model(shape: Shape, *, device: str, seed: int = 0) -> Any:
     with torch.device("meta"):
         causal = AutoModelForCausalLM.from_config(shape.config(), dtype=kept)
 
-    def drawn(like: torch.Tensor) -> nn.Parameter:
+    def drawn(like: torch.Tensor, deviation: float = 0.02) -> nn.Parameter:
         if like.dim() == 1:  # a norm's weight, or a bias
             return nn.Parameter(torch.ones(like.shape, dtype=kept, device=place), requires_grad=False)
-        numbers = torch.empty(like.shape, dtype=kept, device=place).normal_(0.0, 0.02, generator=draws)
+        numbers = torch.empty(like.shape, dtype=kept, device=place).normal_(0.0, deviation, generator=draws)
         return nn.Parameter(numbers, requires_grad=False)
 
+    residual = 0.02 / math.sqrt(2 * shape.layers)
     head = causal.get_output_embeddings()
     names = [name for name, one in causal.named_modules() if isinstance(one, nn.Linear) and one is not head]
     for name in names:  # names: a list of the layers would keep every one of their 16-bit weights
         linear = causal.get_submodule(name)
+        deviation = residual if name.endswith(("o_proj", "down_proj")) else 0.02
         for part, value in list(linear.named_parameters(recurse=False)):
-            setattr(linear, part, drawn(value))
+            setattr(linear, part, drawn(value, deviation))
         holder = nn.Sequential(linear)
         quantise_linears(holder, keep_16bit=(), skip=(), dtype=kept, device=place)
         causal.set_submodule(name, holder[0])
