@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import itertools
 import json
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -66,6 +67,8 @@ class Steps:
         for when, peaks in (("after the warm-up", training), ("from start to end", whole)):
             for name, gib in peaks.items():
                 writer.figure(f"peak memory {when}, {name}", "GiB", [gib], idle=self.meter.idle.get("device"))
+        if retries := allocations_done_again():
+            writer.figure("allocations that had to give memory back first", "times", [retries])
 
 
 def lydite(
@@ -85,6 +88,8 @@ def _lydite(given: argparse.Namespace, writer: Writer, name: str, load: Callable
     from benchmarks.gpu import ours
     from benchmarks.gpu.told import TOLD
 
+    logging.basicConfig(format="%(name)s %(message)s")
+    logging.getLogger("lydite").setLevel(logging.INFO)  # the arm's log says what was planned
     parts, meter, profile, work = Parts(), Meter(), PROFILES[name], work_of(given)
     folder, output = model_folder(given.models, given.model), given.logs / f"run-{writer.arm}"
     with parts.part("import"):
@@ -155,6 +160,13 @@ def write_speed(
                   counted="without padding and without what is only computed again")  # fmt: skip
     writer.figure("tokens of a step, over those with each prompt once", "ratio", [work.real / work.unique],
                   real=work.real, unique=work.unique, new=work.new)  # fmt: skip
+
+
+def allocations_done_again() -> int:
+    """How often torch had no room and gave back all that it held unused, which waits for the GPU; 0 on a CPU."""
+    import torch
+
+    return int(torch.cuda.memory_stats().get("num_alloc_retries", 0)) if torch.cuda.is_available() else 0
 
 
 def timed(holder: Any, name: str) -> list[float]:
