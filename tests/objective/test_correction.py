@@ -71,6 +71,8 @@ def by_the_loop(drawn: Drawn, settings: CorrectionSettings) -> list[list[float]]
         away = [own - other if kept else 0.0 for own, other, kept in zip(logps, sampler, mask, strict=True)]
         if settings.mode.startswith("sequence"):
             away = [sum(away)] * len(away)
+        elif settings.mode.startswith("geometric"):
+            away = [sum(away) / max(sum(mask), 1)] * len(away)
         rows.append([weight(math.exp(one), settings) if kept else 0.0 for one, kept in zip(away, mask, strict=True)])
     return rows
 
@@ -81,7 +83,7 @@ def figures_by_the_loop(drawn: Drawn, settings: CorrectionSettings) -> dict[str,
         kept = [t for t, one in enumerate(mask) if one]
         away += [logps[t] - sampler[t] for t in kept]
         weights += [row[t] for t in kept]
-        shown += [row[t] for t in (kept[:1] if settings.mode.startswith("sequence") else kept)]
+        shown += [row[t] for t in (kept if settings.mode.startswith("token") else kept[:1])]
     squares = sum(one**2 for one in weights)
     return {
         "sampling/sampling_logp_difference/mean": sum(map(abs, away)) / len(away),
@@ -175,7 +177,7 @@ def test_a_step_without_tokens_or_completions_has_no_figures() -> None:
     assert sampling_figures([], CorrectionSettings()) == {}
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", [name for name in LOSSES if name != "vespo"])  # there they are in the ratio
 @given(seed=SEED, lengths=LENGTHS, settings=SETTINGS)
 def test_the_surrogate_is_multiplied_and_the_kl_term_is_not(
     name: str, seed: int, lengths: list[int], settings: CorrectionSettings

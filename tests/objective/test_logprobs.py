@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lydite.objective import build_batch, completion_logps, token_logps
+from lydite.objective import TokenLogps, build_batch, completion_logps, token_logps
 from lydite.policy.head import Head
 from lydite.types import Scored
 
@@ -89,6 +89,51 @@ def test_gradients_of_a_trainable_head_match(options: Any, chunk_size: int) -> N
         gradients.append([one.grad for one in (leaf, weight, bias) if one is not None])
     for mine, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("train_head", [False, True])
+@pytest.mark.parametrize("chunk_size", [4, 64])
+@pytest.mark.parametrize("options", HEADS, ids=str)
+def test_entropies_have_a_gradient_where_it_is_asked_for(options: Any, chunk_size: int, train_head: bool) -> None:
+    """Beside that of the log-probabilities, and with another factor for each token."""
+    hidden, head, ids = made(**options)
+    upstream = torch.linspace(-2, 3, N)
+    gradients = []
+    for chunked in (True, False):
+        leaf, weight = hidden.clone().requires_grad_(), head.weight.clone().requires_grad_(train_head)
+        used = Head(weight, head.bias, head.logit_scale, head.softcap)
+        if chunked:
+            found = token_logps(leaf, used, ids, temperature=0.7, chunk_size=chunk_size, entropy_gradient=True)
+        else:
+            found = TokenLogps(*whole(leaf, used, ids, 0.7))
+        torch.autograd.backward((found.logps * upstream + found.entropy * upstream.flip(0)).sum())
+        gradients.append([one.grad for one in (leaf, weight) if one.requires_grad])
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("train_head", [False, True])
+def test_an_entropy_carries_no_gradient_unasked(train_head: bool) -> None:
+    hidden, head, ids = made()
+    used = Head(head.weight.clone().requires_grad_(train_head))
+    found = token_logps(hidden.clone().requires_grad_(), used, ids, temperature=1.0, chunk_size=5)
+    assert found.logps.requires_grad
+    assert not found.entropy.requires_grad
+
+
+@pytest.mark.parametrize("train_head", [False, True])
+def test_a_gradient_of_entropies_alone_in_bf16_is_close(train_head: bool) -> None:
+    hidden, head, ids = made(dtype=torch.bfloat16)
+    leaf = hidden.clone().requires_grad_()
+    used = Head(head.weight.clone().requires_grad_(train_head))
+    torch.autograd.backward(
+        token_logps(leaf, used, ids, temperature=1.0, chunk_size=5, entropy_gradient=True).entropy.sum()
+    )
+    exact, wide = hidden.double().requires_grad_(), Head(head.weight.double())
+    torch.autograd.backward(whole(exact, wide, ids, 1.0)[1].sum())
+    assert leaf.grad is not None
+    assert exact.grad is not None
+    assert float((leaf.grad.double() - exact.grad).norm() / exact.grad.norm()) < 0.02
 
 
 def test_tied_embeddings_get_the_gradient_of_both_their_uses() -> None:

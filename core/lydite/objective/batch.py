@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lydite.types import Scored
+from lydite.types import Generated, Scored
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,15 +23,16 @@ class Batch:
     input_ids: Tensor
     """[B, L] int64."""
     attention_mask: Tensor
-    """[B, L] int64, 1 for tokens and 0 for padding."""
+    """[B, L] int64, 1 for tokens and 0 for padding, and for what comes behind a completion's last trained token."""
     position_ids: Tensor
     """[B, L] int64, counted from each prompt's first token; 0 on padding."""
     completion_ids: Tensor
     """[B, T] int64, the last T columns of `input_ids`."""
     completion_mask: Tensor
-    """[B, T] bool, the tokens that are trained on; a masked truncated completion has none."""
+    """[B, T] bool, the tokens that are trained on. A masked truncated completion has none, and an episode has holes
+    where its environment speaks: those tokens are attended to."""
     advantages: Tensor
-    """[B] float32."""
+    """[B] float32, one of each completion, or [B, T], one of each token."""
     sampler_logps: Tensor | None
     """[B, T] float32, log-probabilities as the engine sampled, 0 on padding; None where it gives none."""
 
@@ -59,9 +61,18 @@ class Batch:
             position_ids=self.position_ids[own, columns],
             completion_ids=self.completion_ids[own, :length],
             completion_mask=self.completion_mask[own, :length],
-            advantages=self.advantages[own],
+            advantages=self.advantages[own, :length] if self.advantages.dim() > 1 else self.advantages[own],
             sampler_logps=None if self.sampler_logps is None else self.sampler_logps[own, :length],
         )
+
+    def take(self, rows: Sequence[int]) -> Batch:
+        """These completions in this order, all columns kept; a row may be left out or be asked for twice."""
+        index = torch.tensor(rows, dtype=torch.int64, device=self.input_ids.device)
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        taken: dict[str, Any] = {
+            name: None if value is None else value.index_select(0, index) for name, value in own.items()
+        }
+        return Batch(**taken)
 
 
 def build_batch(
@@ -70,7 +81,8 @@ def build_batch(
     """The step's completions in the order of its groups, on `device`.
 
     With `mask_truncated_completions`, a completion that ran into the token limit is left out of the loss:
-    its row of `completion_mask`, and its completion's part of `attention_mask`, are zero.
+    its row of `completion_mask`, and its completion's part of `attention_mask`, are zero. So is always one whose
+    environment broke, since what it did says nothing about the policy.
 
     Raises:
         ValueError: when there is no completion, or a prompt has no token (nothing would predict the first
@@ -87,7 +99,7 @@ def build_batch(
     prompts = [prompt.token_ids for prompt, _ in pairs]
     completions = [one.generated.token_ids for _, one in pairs]
     trained = [
-        0 if mask_truncated_completions and one.generated.finish_reason == "length" else len(one.generated.token_ids)
+        [] if mask_truncated_completions and one.generated.finish_reason == "length" else _trained(one.generated)
         for _, one in pairs
     ]
     prompt_width, length = max(map(len, prompts)), max(map(len, completions))
@@ -97,10 +109,12 @@ def build_batch(
     ]
     input_ids = torch.tensor(ids, dtype=torch.int64, device=device)
     column = torch.arange(length, device=device)
-    completion_mask = column < torch.tensor(trained, device=device)[:, None]
+    kept = [[*row, *[False] * (length - len(row))] for row in trained]
+    completion_mask = torch.tensor(kept, dtype=torch.bool, device=device).reshape(len(pairs), length)
+    attended = column < torch.tensor([len(row) for row in trained], device=device)[:, None]
     from_left = torch.arange(prompt_width, device=device)
     prompt_mask = from_left >= prompt_width - torch.tensor([len(prompt) for prompt in prompts], device=device)[:, None]
-    attention_mask = torch.cat([prompt_mask, completion_mask], dim=1).long()
+    attention_mask = torch.cat([prompt_mask, attended], dim=1).long()
     return Batch(
         input_ids=input_ids,
         attention_mask=attention_mask,
@@ -110,6 +124,16 @@ def build_batch(
         advantages=torch.tensor([one.advantage for _, one in pairs], dtype=torch.float32, device=device),
         sampler_logps=_padded_logps([one.generated.logps for _, one in pairs], length, device),
     )
+
+
+def _trained(generated: Generated) -> list[bool]:
+    """For each token up to the last one that is trained on, whether it is."""
+    if generated.episode is not None and generated.episode.ended == "error":
+        return []
+    row = [True] * len(generated.token_ids) if generated.trained is None else list(generated.trained)
+    while row and not row[-1]:
+        row.pop()
+    return row
 
 
 def _padded_logps(logps: Sequence[tuple[float, ...] | None], length: int, device: torch.device | str) -> Tensor | None:

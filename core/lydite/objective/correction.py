@@ -9,7 +9,8 @@ limits: `truncate` cuts it to them, `mask` makes it 0.
 Both log-probabilities are taken before top_k, top_p and min_p: the weights correct for kernels, not for truncation.
 
 Source: truncated importance sampling as in Yao et al. 2025, "Your efficient RL framework secretly brings you
-off-policy RL training"; modes and limits as in TRL 1.16, against which the weights are checked.
+off-policy RL training"; modes and limits as in TRL 1.16, against which the weights are checked; the geometric mean as
+in Liu et al. 2025, "When speed kills stability: demystifying RL collapse from the training-inference mismatch".
 """
 
 from __future__ import annotations
@@ -29,7 +30,14 @@ if TYPE_CHECKING:
 class CorrectionSettings:
     """How tokens are weighed; see `TrainConfig` for the meaning."""
 
-    mode: Literal["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = "token_truncate"
+    mode: Literal[
+        "token_truncate",
+        "token_mask",
+        "sequence_truncate",
+        "sequence_mask",
+        "geometric_truncate",
+        "geometric_mask",
+    ] = "token_truncate"
     clip_max: float | None = 3.0
     clip_min: float | None = None
 
@@ -47,7 +55,7 @@ class CorrectionSettings:
     @property
     def of_sequences(self) -> bool:
         """True when a completion's tokens share one weight."""
-        return self.mode in ("sequence_truncate", "sequence_mask")
+        return self.mode.startswith(("sequence", "geometric"))
 
 
 def importance_weights(logps: Tensor, sampler_logps: Tensor, mask: Tensor, settings: CorrectionSettings) -> Tensor:
@@ -57,10 +65,10 @@ def importance_weights(logps: Tensor, sampler_logps: Tensor, mask: Tensor, setti
     engine gave NaN counts as one on which both agree.
     """
     away = _away(logps, sampler_logps, mask)
-    ratio = (away.sum(1, keepdim=True) if settings.of_sequences else away).exp()
+    ratio = _of_mode(away, mask, settings).exp()
     lowest = 0.0 if settings.clip_min is None else settings.clip_min
     highest = float("inf") if settings.clip_max is None else settings.clip_max
-    if settings.mode in ("token_truncate", "sequence_truncate"):
+    if settings.mode.endswith("truncate"):
         weights = ratio.clamp(lowest, highest)
     else:
         weights = torch.where((ratio < lowest) | (ratio > highest), 0.0, ratio)
@@ -114,6 +122,14 @@ def sampling_figures(parts: Sequence[Drawn], settings: CorrectionSettings | None
             "sampling/ess": of_tokens.sum().square() / (of_tokens.numel() * squares.clamp(min=1e-300)),
         }
     return dict(zip(figures, torch.stack(list(figures.values())).tolist(), strict=True))
+
+
+def _of_mode(away: Tensor, mask: Tensor, settings: CorrectionSettings) -> Tensor:
+    """The logarithm of the ratio that the mode is about: [b, T], or [b, 1] of completions."""
+    if not settings.of_sequences:
+        return away
+    total = away.sum(1, keepdim=True)
+    return total / mask.sum(1, keepdim=True).clamp(min=1) if settings.mode.startswith("geometric") else total
 
 
 def _away(logps: Tensor, sampler_logps: Tensor, mask: Tensor) -> Tensor:

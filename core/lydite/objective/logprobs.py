@@ -27,22 +27,32 @@ class TokenLogps(NamedTuple):
 
     logps: Tensor
     entropy: Tensor
-    """Carries no gradient: it is a figure to watch."""
+    """Carries a gradient where it was asked for; else it is a figure to watch."""
 
 
-def token_logps(hidden: Tensor, head: Head, token_ids: Tensor, *, temperature: float, chunk_size: int) -> TokenLogps:
+def token_logps(
+    hidden: Tensor,
+    head: Head,
+    token_ids: Tensor,
+    *,
+    temperature: float,
+    chunk_size: int,
+    entropy_gradient: bool = False,
+) -> TokenLogps:
     """Log-probability of each token [N] given the hidden state [N, H] before it, and that distribution's entropy.
 
     With a frozen head the gradient towards the hidden states is made while the tile of logits is there,
     which saves computing it again: d logp / d hidden is kept as [N, H]. With a trainable head the tiles
-    are computed again in the backward pass, where the head's own gradient is formed.
+    are computed again in the backward pass, where the head's own gradient is formed. `entropy_gradient` gives the
+    entropy a gradient as well, at the price of one more product with the head and another [N, H].
 
     Raises:
         ValueError: on shapes that do not fit together, a temperature that is not positive, or a chunk of
             less than one token.
 
-    Source: p(v) = softmax(z / temperature); d logp_t / d z_v = ([v = t] - p_v) / temperature. Forming it in
-    the forward pass follows Liger Kernel's FusedLinearCrossEntropy (arXiv 2410.10989).
+    Source: p(v) = softmax(z / temperature); d logp_t / d z_v = ([v = t] - p_v) / temperature, and of the entropy h
+    d h / d z_v = -p_v (log p_v + h) / temperature. Forming a gradient in the forward pass follows Liger Kernel's
+    FusedLinearCrossEntropy (arXiv 2410.10989).
     """
     if hidden.dim() != 2 or token_ids.shape != hidden.shape[:1] or hidden.shape[1] != head.weight.shape[1]:
         raise ValueError(
@@ -55,9 +65,9 @@ def token_logps(hidden: Tensor, head: Head, token_ids: Tensor, *, temperature: f
         raise ValueError(f"chunk_size is a number of tokens of at least 1, got {chunk_size}")
     shape = LogitShape(head.logit_scale, head.softcap, temperature)
     if torch.is_grad_enabled() and head.trainable:
-        found = trainable_head_logps(hidden, head.weight, head.bias, token_ids, shape, chunk_size)
+        found = trainable_head_logps(hidden, head.weight, head.bias, token_ids, shape, chunk_size, entropy_gradient)
     elif torch.is_grad_enabled() and hidden.requires_grad:
-        found = frozen_head_logps(hidden, head.weight, head.bias, token_ids, shape, chunk_size)
+        found = frozen_head_logps(hidden, head.weight, head.bias, token_ids, shape, chunk_size, entropy_gradient)
     else:
         found = over_chunks(hidden, head.weight, head.bias, token_ids, shape, chunk_size)
     return TokenLogps(*found)
@@ -71,6 +81,18 @@ def completion_logps(hidden: Tensor, batch: Batch, head: Head, *, temperature: f
     Raises:
         ValueError: when the hidden states are not those of the batch.
     """
+    states = predictors_of(hidden, batch)
+    return scattered_logps(states, batch, head, temperature=temperature, chunk_size=chunk_size)
+
+
+def predictors_of(hidden: Tensor, batch: Batch) -> Tensor:
+    """The states [N, H] that predict the tokens that `completion_mask` keeps, in its row-major order.
+
+    `hidden` [B, L, H] are the policy's hidden states of the batch.
+
+    Raises:
+        ValueError: when the hidden states are not those of the batch.
+    """
     if hidden.shape[:2] != batch.input_ids.shape:
         raise ValueError(
             f"hidden states [B, L, H] of a batch [B, L] = {tuple(batch.input_ids.shape)} were expected, "
@@ -80,18 +102,30 @@ def completion_logps(hidden: Tensor, batch: Batch, head: Head, *, temperature: f
     row, column = mask.nonzero(as_tuple=True)
     width = hidden.shape[1]
     before = width - mask.shape[1] - 1 + column  # the state one column earlier predicts the token
-    states = hidden.reshape(-1, hidden.shape[2]).index_select(0, row * width + before)
-    return scattered_logps(states, batch, head, temperature=temperature, chunk_size=chunk_size)
+    return hidden.reshape(-1, hidden.shape[2]).index_select(0, row * width + before)
 
 
-def scattered_logps(states: Tensor, batch: Batch, head: Head, *, temperature: float, chunk_size: int) -> TokenLogps:
+def scattered_logps(
+    states: Tensor,
+    batch: Batch,
+    head: Head,
+    *,
+    temperature: float,
+    chunk_size: int,
+    entropy_gradient: bool = False,
+) -> TokenLogps:
     """Log-probabilities and entropies [B, T], 0 where masked, from the states that predict the kept tokens.
 
     `states` [N, H] are in the row-major order of `completion_mask`, which keeps N tokens.
     """
     mask = batch.completion_mask
     logps, entropy = token_logps(
-        states, head, batch.completion_ids[mask], temperature=temperature, chunk_size=chunk_size
+        states,
+        head,
+        batch.completion_ids[mask],
+        temperature=temperature,
+        chunk_size=chunk_size,
+        entropy_gradient=entropy_gradient,
     )
     blank = torch.zeros(mask.shape, dtype=torch.float32, device=states.device)
     return TokenLogps(blank.masked_scatter(mask, logps), blank.masked_scatter(mask, entropy))

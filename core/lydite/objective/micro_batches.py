@@ -17,19 +17,23 @@ Span = tuple[int, int]
 
 
 def micro_batches(
-    batch: Batch, start: int, stop: int, *, rows: int, tokens: int | None, packed: bool = True
+    batch: Batch, start: int, stop: int, *, rows: int, tokens: int | None, packed: bool = True, unit: int = 1
 ) -> list[Span]:
-    """Consecutive ranges that together are rows `start` to `stop` - 1.
+    """Consecutive ranges that together are rows `start` to `stop` - 1; none where there are no rows.
 
     Without `tokens`, of `rows` completions each. With it, of at most so many tokens, whatever the number of
     completions; only a completion that is longer with its prompt stands alone, above the budget. `packed`: a run of
     equal prompts counts once, and its completions stay together where they fit into one micro-batch; else every
-    completion counts as much as the longest prompt and the longest completion beside it.
+    completion counts as much as the longest prompt and the longest completion beside it. `unit` rows, which have one
+    prompt, are never parted, however many rows or tokens they are; the range is a multiple of them.
     """
+    if start == stop:
+        return []
     if tokens is None:
+        rows = max(rows - rows % unit, unit)
         return [(first, min(first + rows, stop)) for first in range(start, stop, rows)]
     lengths = _Lengths.of(batch, start, stop)
-    return _cut_packed(lengths, tokens) if packed else _cut_padded(lengths, tokens)
+    return _cut_packed(lengths, tokens, unit) if packed else _cut_padded(lengths, tokens, unit)
 
 
 def largest_pass(batch: Batch, spans: Sequence[Span], *, packed: bool = True) -> PassSize:
@@ -84,7 +88,7 @@ def _pass_size(lengths: _Lengths, span: Span, *, packed: bool) -> PassSize:
     return PassSize.of_padded(span[1] - span[0], prompt, max(lengths.answers_of(span)))
 
 
-def _cut_packed(lengths: _Lengths, tokens: int) -> list[Span]:
+def _cut_packed(lengths: _Lengths, tokens: int, unit: int) -> list[Span]:
     rows, spans = lengths.rows, list[Span]()
     first, used = rows.start, 0
     for begin, end in lengths.groups((rows.start, rows.stop)):
@@ -96,7 +100,8 @@ def _cut_packed(lengths: _Lengths, tokens: int) -> list[Span]:
         if used + whole <= tokens:
             used += whole
             continue
-        for row, answer in enumerate(answers, begin):  # a group that is larger than a micro-batch
+        for row in range(begin, end, unit):  # a group that is larger than a micro-batch
+            answer = sum(lengths.answers_of((row, row + unit)))
             needed = answer + (prompt if row == first else 0)
             if row > first and used + needed > tokens:
                 spans.append((first, row))
@@ -106,12 +111,13 @@ def _cut_packed(lengths: _Lengths, tokens: int) -> list[Span]:
     return [*spans, (first, rows.stop)]
 
 
-def _cut_padded(lengths: _Lengths, tokens: int) -> list[Span]:
+def _cut_padded(lengths: _Lengths, tokens: int, unit: int) -> list[Span]:
     rows, spans = lengths.rows, list[Span]()
     first, prompt, answer = rows.start, 0, 0
-    for row, its_answer in zip(rows, lengths.answers, strict=True):
+    for row in rows[::unit]:
+        its_answer = max(lengths.answers_of((row, row + unit)))
         prompt, answer = max(prompt, lengths.prompt(row)), max(answer, its_answer)
-        if row > first and (row - first + 1) * (prompt + answer) > tokens:
+        if row > first and (row - first + unit) * (prompt + answer) > tokens:
             spans.append((first, row))
             first, prompt, answer = row, lengths.prompt(row), its_answer
     return [*spans, (first, rows.stop)]

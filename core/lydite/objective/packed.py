@@ -30,9 +30,10 @@ class Packed:
 
 
 def pack(batch: Batch) -> Packed:
-    """The batch with each run of equal prompts written once; what the loss leaves out is left out here too.
+    """The batch with each run of equal prompts written once; a completion that is not attended to is left out.
 
-    The last token of a completion predicts nothing, so it is not computed.
+    The last token of a completion predicts nothing, so it is not computed. Tokens that an environment inserted are
+    computed, as those behind them attend to them, and predict the model's next turn; nothing has to predict them.
     """
     width = batch.input_ids.shape[1] - batch.completion_mask.shape[1]
     ids: list[int] = []
@@ -40,7 +41,8 @@ def pack(batch: Batch) -> Packed:
     groups: list[tuple[int, list[int]]] = []
     last: list[int] | None = None
     end = 0  # of the present group's prompt
-    for row, mask in zip(batch.input_ids.tolist(), batch.attention_mask.tolist(), strict=True):
+    rows = zip(batch.input_ids.tolist(), batch.attention_mask.tolist(), batch.completion_mask.tolist(), strict=True)
+    for row, mask, trained in rows:
         prompt = [token for token, kept in zip(row[:width], mask[:width], strict=True) if kept]
         answer = [token for token, kept in zip(row[width:], mask[width:], strict=True) if kept]
         if prompt != last:
@@ -48,7 +50,8 @@ def pack(batch: Batch) -> Packed:
             groups.append((len(prompt), []))
             last, end = prompt, len(ids)
         if answer:
-            predictors += [end - 1, *range(len(ids), len(ids) + len(answer) - 1)]
+            before = [end - 1, *range(len(ids), len(ids) + len(answer) - 1)]
+            predictors += [state for state, kept in zip(before, trained, strict=False) if kept]  # padding is behind
         ids += answer[:-1]
         groups[-1][1].append(max(0, len(answer) - 1))
     layout = Layout(tuple(PackedGroup(prompt, tuple(answers)) for prompt, answers in groups))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lydite.objective.batch import Batch
 from lydite.objective.correction import CorrectionSettings, importance_weights
-from lydite.objective.logprobs import TokenLogps, completion_logps, scattered_logps
+from lydite.objective.logprobs import TokenLogps, predictors_of, scattered_logps
 from lydite.objective.losses import LOSSES, LossInputs, LossOutput, LossSettings, UpdateTotals
 from lydite.objective.packed import pack
 
@@ -51,25 +51,33 @@ class HiddenStatePolicy(Protocol):
         ...
 
 
-def policy_logps(policy: HiddenStatePolicy, batch: Batch, config: TrainConfig) -> TokenLogps:
-    """Log-probabilities and entropies [b, T] of a micro-batch's completions under the policy as it is.
+def predictor_states(policy: HiddenStatePolicy, batch: Batch, config: TrainConfig) -> Tensor:
+    """The hidden states [N, H] that predict a micro-batch's N trained tokens, row-major as in `completion_mask`.
 
     With `share_prompts`, and where the architecture allows it, completions are packed behind one copy of their prompt.
     """
     if config.share_prompts and policy.packs:
         packed = pack(batch)
         hidden = policy.packed_hidden_states(packed.input_ids, packed.position_ids, packed.layout)
-        return scattered_logps(
-            hidden.index_select(0, packed.predictors),
-            batch,
-            policy.head(),
-            temperature=config.temperature,
-            chunk_size=config.logprob_chunk_size,
-        )
-    hidden = policy.hidden_states(batch.input_ids, batch.attention_mask, batch.position_ids)
-    return completion_logps(
-        hidden, batch, policy.head(), temperature=config.temperature, chunk_size=config.logprob_chunk_size
+        return hidden.index_select(0, packed.predictors)
+    return predictors_of(policy.hidden_states(batch.input_ids, batch.attention_mask, batch.position_ids), batch)
+
+
+def logps_of_states(states: Tensor, policy: HiddenStatePolicy, batch: Batch, config: TrainConfig) -> TokenLogps:
+    """Log-probabilities and entropies [b, T] of a micro-batch's completions from what `predictor_states` gave."""
+    return scattered_logps(
+        states,
+        batch,
+        policy.head(),
+        temperature=config.temperature,
+        chunk_size=config.logprob_chunk_size,
+        entropy_gradient=config.entropy_coef > 0.0,
     )
+
+
+def policy_logps(policy: HiddenStatePolicy, batch: Batch, config: TrainConfig) -> TokenLogps:
+    """Log-probabilities and entropies [b, T] of a micro-batch's completions under the policy as it is."""
+    return logps_of_states(predictor_states(policy, batch, config), policy, batch, config)
 
 
 def reference_logps(policy: HiddenStatePolicy, batch: Batch, config: TrainConfig) -> Tensor:
@@ -102,9 +110,23 @@ def micro_batch_loss(
             raise ValueError(f"{name} of the micro-batch's shape {tuple(shape)} was expected, got {tuple(given.shape)}")
     if config.beta > 0.0 and ref_logps is None:  # before the forward pass whose activations are kept
         ref_logps = reference_logps(policy, batch_rows, config)
-    logps, entropy = policy_logps(policy, batch_rows, config)
-    detached = logps.detach()
-    old_logps = detached if old_logps is None else old_logps
+    found = policy_logps(policy, batch_rows, config)
+    detached = found.logps.detach()
+    return surrogate(
+        found, batch_rows, totals, config, detached if old_logps is None else old_logps, ref_logps
+    ), detached
+
+
+def surrogate(
+    found: TokenLogps,
+    batch_rows: Batch,
+    totals: UpdateTotals,
+    config: TrainConfig,
+    old_logps: Tensor,
+    ref_logps: Tensor | None = None,
+) -> LossOutput:
+    """The loss that the configuration names, from what `policy_logps` found and the log-probabilities [b, T] known."""
+    logps, entropy = found
     settings, sampler_logps = CorrectionSettings.of(config), batch_rows.sampler_logps
     weights = None
     if settings is not None and sampler_logps is not None:
@@ -118,5 +140,6 @@ def micro_batch_loss(
         ref_logps=ref_logps,
         importance_weights=weights,
         entropy=entropy,
+        sampler_logps=None if weights is None else sampler_logps,
     )
-    return LOSSES[config.loss_type](inputs, LossSettings.of(config)), detached
+    return LOSSES[config.loss_type](inputs, LossSettings.of(config))

@@ -1,0 +1,62 @@
+"""What a loss has to say of a micro-batch, as sums and counts that add up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lydite.objective.losses.inputs import LossInputs
+from lydite.objective.metrics import LossMetrics
+
+
+class Clips(NamedTuple):
+    """Where a trust region took a gradient away; bool, [b, T], or [b, 1] where it is a whole completion's."""
+
+    low: Tensor
+    """Of what should become less likely, and already is by enough."""
+    high: Tensor
+    """Of what should become more likely, and already is by enough."""
+
+
+@torch.no_grad()
+def loss_metrics(
+    inputs: LossInputs, live: Tensor, kl: Tensor | None, clips: Clips | None, means: Mapping[str, Tensor]
+) -> LossMetrics:
+    """The micro-batch's metrics; `live` [b, T], `kl` [b, T] without beta, `means` each [b, T] or [b, 1]."""
+    mask = inputs.mask
+    clipped = {} if clips is None else _clipped(*clips, mask)
+    return LossMetrics(
+        tokens=mask.sum().double(),
+        live=(live & mask).sum().double(),
+        entropy=None if inputs.entropy is None else torch.where(mask, inputs.entropy, 0.0).double().sum(),
+        kl=None if kl is None else torch.where(mask, kl, 0.0).double().sum(),
+        means={name: _sum_and_count(values, mask) for name, values in means.items()},
+        **clipped,
+    )
+
+
+def _clipped(low: Tensor, high: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    units = _units(low, mask)
+    counts = units.sum(1).double()
+    low_share, high_share = (((clipped & units).sum(1) / counts)[counts > 0] for clipped in (low, high))
+    infinite = torch.full((1,), float("inf"), dtype=torch.float64, device=mask.device)
+    return {
+        "low": (low & units).sum().double(),
+        "high": (high & units).sum().double(),
+        "low_min": torch.cat([low_share, infinite]).min(),
+        "high_max": torch.cat([high_share, -infinite]).max(),
+        "clip_units": counts.sum(),
+    }
+
+
+def _sum_and_count(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    units = _units(values, mask)
+    return torch.where(units, values.double(), 0.0).sum(), units.sum().double()
+
+
+def _units(values: Tensor, mask: Tensor) -> Tensor:
+    """What counts: the tokens, or, for values [b, 1], the completions that have some."""
+    return mask if values.shape == mask.shape else mask.any(1, keepdim=True)
