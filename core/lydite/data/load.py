@@ -38,7 +38,7 @@ def load_data(config: RunConfig, plugins: Plugins) -> Data:
         DataError: when the data is missing, broken, empty, too small, or names two samples alike.
     """
     held = config.eval
-    steps_take = config.train.max_steps * config.train.prompts_per_step
+    steps_take = config.train.max_steps * config.train.prompts_per_step * (1 + config.sampling.max_refills)
     heldout: tuple[Sample, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     if held is None:
