@@ -10,27 +10,29 @@ from lydite.errors import ConfigError
 from lydite.plugins import Plugins
 from lydite.rewards.binding import Binding, bind
 from lydite.rewards.cache import VerdictCache
+from lydite.rewards.calls import Spread, here
 from lydite.rewards.compose import Rule
+from lydite.rewards.pool import Pool, make_pool
 from lydite.rewards.shaping import NAME as LENGTH
 from lydite.rewards.shaping import LengthShaping
-from lydite.rewards.spawn import Limits
 from lydite.rewards.stack import Cascade, RewardStack
 from lydite.rewards.window import ErrorWindow
-from lydite.rewards.worker import WorkerPool
 
 
-def build_stack(config: RunConfig, plugins: Plugins, format: Format) -> RewardStack:
+def build_stack(config: RunConfig, plugins: Plugins, format: Format, *, spread: Spread = here) -> RewardStack:
     """The rewards that a run trains on. No process is started before something is scored.
+
+    `spread` says which process of a run makes which calls.
 
     Raises:
         UnknownNameError: when nobody offers a reward or judge of that name.
         ConfigError: on wrong options, and on rewards that contradict each other.
     """
-    return _build(config.rewards, config.length, config.stack, config.train.max_steps, plugins, format, None)
+    return _build(config.rewards, config.length, config.stack, config.train.max_steps, plugins, format, None, spread)
 
 
 def build_eval_stack(
-    config: RunConfig, plugins: Plugins, format: Format, *, pool: WorkerPool | None = None
+    config: RunConfig, plugins: Plugins, format: Format, *, pool: Pool | None = None, spread: Spread = here
 ) -> RewardStack:
     """The one reward of the held-out evaluation, under the name of its metric.
 
@@ -42,7 +44,7 @@ def build_eval_stack(
     if config.eval is None:
         raise ConfigError("this run has no [eval] table, so there is no held-out reward")
     name, reward = config.eval.metric, config.eval.reward
-    return _build({name: reward}, None, config.stack, config.train.max_steps, plugins, format, pool)
+    return _build({name: reward}, None, config.stack, config.train.max_steps, plugins, format, pool, spread)
 
 
 def _build(
@@ -52,7 +54,8 @@ def _build(
     max_steps: int,
     plugins: Plugins,
     format: Format,
-    pool: WorkerPool | None,
+    pool: Pool | None,
+    spread: Spread,
 ) -> RewardStack:
     bindings = {name: bind(name, reward, plugins) for name, reward in rewards.items()}
     rules = {name: _rule(name, reward, bindings[name]) for name, reward in rewards.items()}
@@ -69,7 +72,6 @@ def _build(
         rules[LENGTH] = shaping.rule
     if all(rule.weight == 0 and not rule.weight_to and not rule.gate for rule in rules.values()):
         raise ConfigError("every reward has weight 0, so that nothing can be learned; give one of them a weight")
-    limits = Limits(stack.memory_mb, stack.cpu_seconds)
     return RewardStack(
         phases=phases,
         rules=rules,
@@ -85,9 +87,10 @@ def _build(
             name: ErrorWindow(one.spoken, size=stack.error_window, max_share=stack.max_error_share)
             for name, one in bindings.items()
         },
-        pool=pool or WorkerPool(workers=stack.workers, limits=limits, recycle_after=stack.recycle_after),
+        pool=pool or make_pool(stack),
         owns_pool=pool is None,
         cache=VerdictCache(stack.cache_size),
+        spread=spread,
     )
 
 

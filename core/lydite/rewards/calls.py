@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -41,3 +41,15 @@ class Outcome:
     """Wall time of the call."""
     logged: Mapping[str, float] = field(default_factory=dict)
     """What a TRL-style function said through `log_metric`, averaged over its calls by name."""
+
+
+Spread: TypeAlias = Callable[[int, Callable[[Sequence[int]], Sequence[Outcome]]], list[Outcome]]
+"""`spread(count, run)`: the outcomes of calls 0 to `count` - 1, in order; `run` makes those of the places it is given.
+
+Where a run has several processes, each makes some of the calls, and all get every outcome.
+"""
+
+
+def here(count: int, run: Callable[[Sequence[int]], Sequence[Outcome]]) -> list[Outcome]:
+    """All outcomes, made in this process."""
+    return list(run(range(count)))

@@ -9,12 +9,12 @@ from typing import Final
 
 from lydite.rewards.binding import Binding
 from lydite.rewards.cache import VerdictCache
-from lydite.rewards.calls import Call, Outcome
+from lydite.rewards.calls import Call, Outcome, Spread, here
 from lydite.rewards.inline import InlineRunner
 from lydite.rewards.lane import Work
 from lydite.rewards.metrics import mean
+from lydite.rewards.pool import Pool
 from lydite.rewards.requests import Place, Request, Requests, split_batch
-from lydite.rewards.worker import WorkerPool
 from lydite.types import Status, Verdict
 
 LOST_WORKER: Final = ("worker.died", "worker.memory")
@@ -33,12 +33,16 @@ class Judged:
 
 
 class Judging:
-    """Runs the requests of several rewards, all of them through the same worker processes."""
+    """Runs the requests of several rewards, all of them through the same worker processes.
 
-    def __init__(self, pool: WorkerPool, inline: InlineRunner, cache: VerdictCache) -> None:
+    `spread` says which process of the run makes which calls.
+    """
+
+    def __init__(self, pool: Pool, inline: InlineRunner, cache: VerdictCache, spread: Spread = here) -> None:
         self._pool = pool
         self._inline = inline
         self._cache = cache
+        self._spread = spread
         self._number = next(_numbers)
 
     def judge(self, asked: Sequence[tuple[Binding, Requests]]) -> list[Judged]:
@@ -68,6 +72,20 @@ class Judging:
         return todo
 
     def _run(self, asked: Sequence[tuple[Binding, Sequence[Request]]]) -> list[list[Outcome]]:
+        """The outcomes of each reward's requests, whichever process of the run makes the calls."""
+        every = [(number, request) for number, (_, todo) in enumerate(asked) for request in todo]
+
+        def run_here(places: Sequence[int]) -> list[Outcome]:
+            own: list[list[Request]] = [[] for _ in asked]
+            for place in places:
+                own[every[place][0]].append(every[place][1])
+            chosen = [(binding, todo) for (binding, _), todo in zip(asked, own, strict=True)]
+            return [outcome for done in self._run_here(chosen) for outcome in done]
+
+        outcomes = iter(self._spread(len(every), run_here))
+        return [[next(outcomes) for _ in todo] for _, todo in asked]
+
+    def _run_here(self, asked: Sequence[tuple[Binding, Sequence[Request]]]) -> list[list[Outcome]]:
         outcomes: list[list[Outcome]] = [[] for _ in asked]
         works: list[Work] = []
         owners: list[int] = []

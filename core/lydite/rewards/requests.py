@@ -98,7 +98,7 @@ def _batch_request(
     max_steps: int,
 ) -> Request:
     rows = [
-        Row(groups[number].sample, groups[number].completions[index].text, token_ids[number][index])
+        Row(groups[number].sample, groups[number].completions[index], token_ids[number][index])
         for number, index in places
     ]
     call = batch_call(

@@ -11,17 +11,18 @@ from lydite.contracts import Format, PaysFor
 from lydite.errors import CheckpointError, RewardError
 from lydite.rewards.binding import Binding
 from lydite.rewards.cache import VerdictCache
+from lydite.rewards.calls import Spread, here
 from lydite.rewards.compose import Rule, compose_group, fallback_places, wants_fallback, weight_at, worst_of
 from lydite.rewards.gold import compares_with_gold, gold_groups, misjudged
 from lydite.rewards.inline import InlineRunner
 from lydite.rewards.judging import Judged, Judging
 from lydite.rewards.metrics import step_metrics, step_timings
+from lydite.rewards.pool import Pool
 from lydite.rewards.requests import Place, requests_for
 from lydite.rewards.shaping import NAME as LENGTH
 from lydite.rewards.shaping import LengthShaping
 from lydite.rewards.verdicts import settled
 from lydite.rewards.window import ErrorWindow
-from lydite.rewards.worker import WorkerPool
 from lydite.types import Completion, Generated, Group, Rollout, Sample, Scored, ScoredCompletion, ScoredGroup, Verdict
 
 
@@ -48,9 +49,10 @@ class RewardStack:
         format: Format,
         max_steps: int,
         windows: Mapping[str, ErrorWindow],
-        pool: WorkerPool,
+        pool: Pool,
         owns_pool: bool,
         cache: VerdictCache,
+        spread: Spread = here,
     ) -> None:
         self._phases = phases
         self._rules = rules
@@ -61,7 +63,7 @@ class RewardStack:
         self._windows = windows
         self._owns_pool = owns_pool
         self._inline = InlineRunner()
-        self._judging = Judging(pool, self._inline, cache)
+        self._judging = Judging(pool, self._inline, cache, spread)
         self.pool = pool
         """The worker processes; another stack may share them."""
         self.while_judging: Callable[[], AbstractContextManager[object]] = nullcontext
@@ -237,7 +239,7 @@ class RewardStack:
                 "FormatError for what it cannot read, and never raises"
             ) from error
         return Completion(
-            generated.text, parsed, generated.raw, len(generated.token_ids), generated.finish_reason, index
+            generated.text, parsed, generated.raw, generated.sampled, generated.finish_reason, index, generated.episode
         )
 
     def _asked(

@@ -2,7 +2,8 @@
 
 Such a function is given everything by name: `prompts`, `completions` and `completion_ids`, every column of the
 data set as a list with one entry per completion, and `trainer_state`, `log_extra` and `log_metric`. Where the
-prompts are conversations, a completion is a list of one assistant message, as TRL gives it.
+prompts are conversations, a completion is a list of messages, as TRL gives it: one of the assistant, or all of an
+episode.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from lydite.rewards.calls import Call, Kind
 from lydite.rewards.verdicts import LONGEST_TEXT
-from lydite.types import Evidence, Sample, Verdict
+from lydite.types import Completion, Evidence, Sample, Verdict
 
 BATCH_NAMES: Final = frozenset({"prompts", "completions", "completion_ids"})
 """One of these among its parameters tells a function that follows TRL's convention."""
@@ -34,7 +35,7 @@ class Row:
     """One completion as a batch function sees it."""
 
     sample: Sample
-    text: str
+    completion: Completion
     token_ids: tuple[int, ...]
 
 
@@ -134,4 +135,6 @@ def _prompt(sample: Sample) -> str | list[dict[str, str]]:
 
 
 def _completion(row: Row) -> str | list[dict[str, str]]:
-    return row.text if isinstance(row.sample.prompt, str) else [{"role": "assistant", "content": row.text}]
+    if isinstance(row.sample.prompt, str):
+        return row.completion.text
+    return [{"role": one["role"], "content": one["content"]} for one in row.completion.turns]

@@ -54,7 +54,7 @@ class WorkerPool:
         """
         with self._running:
             results: list[list[Outcome | None]] = [[None] * len(work.calls) for work in works]
-            queue = deque(self._portions(works))
+            queue = deque(portions_of(works, len(self._lanes)))
             try:
                 while queue or any(lane.future is not None for lane in self._lanes):
                     self._fill(queue, works)
@@ -66,16 +66,6 @@ class WorkerPool:
                     if lane.future is not None:
                         lane.discard()
         return [[outcome for outcome in row if outcome is not None] for row in results]
-
-    def _portions(self, works: Sequence[Work]) -> list[Portion]:
-        portions = []
-        for number, work in enumerate(works):
-            count = len(work.calls)
-            size = min(LARGEST_CHUNK, max(1, -(-count // (2 * len(self._lanes)))))
-            portions += [
-                Portion(number, tuple(range(first, min(first + size, count)))) for first in range(0, count, size)
-            ]
-        return portions
 
     def _fill(self, queue: deque[Portion], works: Sequence[Work]) -> None:
         for lane in self._lanes:
@@ -175,6 +165,16 @@ class WorkerPool:
             return Verdict.timeout("deadline.cpu", seconds=float(self._limits.cpu_seconds))
         name = work.reward.terms.name
         return failed("worker.died", f"reward {name!r} ended its worker process ({_ending(exitcode)})")
+
+
+def portions_of(works: Sequence[Work], workers: int) -> list[Portion]:
+    """The calls of these works in chunks of like size, about two for each worker."""
+    portions = []
+    for number, work in enumerate(works):
+        count = len(work.calls)
+        size = min(LARGEST_CHUNK, max(1, -(-count // (2 * workers))))
+        portions += [Portion(number, tuple(range(first, min(first + size, count)))) for first in range(0, count, size)]
+    return portions
 
 
 def _discard_all(lanes: Sequence[Lane]) -> None:
