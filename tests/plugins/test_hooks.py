@@ -15,6 +15,7 @@ from lydite.plugins import load_plugins
 HOOKS = sorted(name for name in vars(hookspecs) if name.startswith("lydite_"))
 FIRST_PARTY = {"lydite", "lydite-datasets", "lydite-families", "lydite-formats", "lydite-judges"} | {
     "lydite-reasoning-gym",
+    "lydite-tensorboard",
     "lydite-text",
 }
 
@@ -30,7 +31,7 @@ def implemented_in_core() -> set[str]:
 
 
 def test_there_are_few_hooks() -> None:
-    assert len(HOOKS) == 9
+    assert len(HOOKS) == 12
 
 
 @pytest.mark.parametrize("hook", HOOKS)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lydite.report.charts import Chart, charts_of
+from lydite.report.chart import Chart
+from lydite.report.charts import charts_of
 from lydite.report.curves import MAX_POINTS
 from lydite.report.notebook import figure
 from lydite.report.reader import read_run

@@ -78,28 +78,6 @@ def test_the_worst_comes_first(finished_run: Path) -> None:
     assert levels[0] == "bad"
 
 
-@pytest.mark.parametrize(
-    ("rewards", "evals", "expected"),
-    [
-        ([0.1 * step for step in range(12)], [0.6, 0.5, 0.3], True),
-        ([0.1 * step for step in range(12)], [0.6, 0.5, 0.58], False),
-        ([0.5] * 12, [0.6, 0.5, 0.3], False),
-        ([0.5] * 6 + [0.55] * 6, [0.6, 0.5, 0.3], False),
-        ([0.1 * step for step in range(12)], [0.3, 0.5, 0.6], False),
-        ([1.2 - 0.1 * step for step in range(12)], [0.6, 0.5, 0.3], False),
-    ],
-)
-def test_reward_up_and_held_out_down_is_a_warning(
-    run: Run, rewards: list[float], evals: list[float], expected: bool
-) -> None:
-    assert ("Reward up, held-out down" in found(run(reward=rewards, reward_std=[0.3] * 12, evals=evals))) is expected
-
-
-def test_a_fall_that_few_questions_explain_is_no_warning(run: Run) -> None:
-    rewards = [0.1 * step for step in range(12)]
-    assert "Reward up, held-out down" not in found(run(reward=rewards, reward_std=[0.3] * 12, evals=[0.6, 0.4], n=4))
-
-
 def test_a_better_evaluation_before_the_last_is_named(run: Run) -> None:
     text = found(run(reward=[0.5] * 12, evals=[0.3, 0.8, 0.6]))["The best was earlier"]
     assert "80.0% at step 4 and is 60.0% now" in text

@@ -148,3 +148,17 @@ def test_odd_records_are_carried_too(tmp_path: Path) -> None:
     assert groups[1]["reference"] == '[1, {"a": 2}]'
     assert groups[2]["items"][0][8]["one"][8] == {"inner": ["ok", 1, None, None, None, ""]}
     assert groups[3]["items"][0][6] is None
+
+
+def test_what_was_said_with_an_environment_is_shown_whole_and_by_whom(tmp_path: Path) -> None:
+    turns = [
+        {"role": "assistant", "content": "What is 2 + 2?"},
+        {"role": "tool", "content": {"result": 4}},
+        {"role": "assistant", "content": "4"},
+    ]
+    write(tmp_path / "c.jsonl", [{**record(1, "a", 0, "4"), "turns": turns}, {**record(1, "a", 1, "5"), "turns": []}])
+    (group,) = groups_of(digest_of(tmp_path / "c.jsonl"))
+    assert [item[1] for item in group["items"]] == [
+        '[assistant]\nWhat is 2 + 2?\n\n[tool]\n{"result": 4}\n\n[assistant]\n4',
+        "5",
+    ]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import lydite
-from lydite import learner as module
+from lydite.algorithms import grpo as module
 from lydite.config import RunConfig
 from lydite.learner import Learner
 from lydite.policy import Policy

@@ -15,6 +15,15 @@ CASES: dict[str, dict[str, Any]] = {
     "bnpo": {"loss_type": "bnpo"},
     "dr_grpo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
     "dapo": {"loss_type": "dapo", "epsilon_high": 0.28},
+    "gspo": {"loss_type": "grpo", "importance_sampling_level": "sequence", "advantage_estimator": "leave_one_out"},
+    "dppo": {"loss_type": "dppo", "advantage_estimator": "pass_at_k", "pass_reward": 0.3},
+    "entropy": {
+        "loss_type": "cispo",
+        "entropy_coef": 1e-3,
+        "top_entropy_quantile": 0.8,
+        "gradient_accumulation_steps": 2,
+        "per_device_train_batch_size": 8,
+    },
     "kl": {"beta": 0.01},
     "several updates": {
         "num_iterations": 2,

@@ -6,30 +6,18 @@ plotly.py. Colours are names (`@1`, `@1-soft`, `@muted`, ...) that whoever draws
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
+from lydite.report.asking import asking_charts
+from lydite.report.chart import SHARE, Chart, chart_of
 from lydite.report.curves import Curves, curve, thinned
+from lydite.report.parting import parted_evaluations
 from lydite.report.reader import Record, RunData
-from lydite.report.wording import is_share, number
+from lydite.report.wording import is_share
 
 _TIME_PARTS: Final = ("generate", "score", "probe", "train", "eval", "checkpoint")
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """One chart: what it is called, how to read it, and plotly's traces and layout."""
-
-    id: str
-    section: str
-    title: str
-    hint: str
-    """One line under the title that says what is drawn."""
-    summary: str
-    """The chart in words, for those who cannot see it."""
-    data: list[dict[str, Any]]
-    layout: dict[str, Any]
 
 
 def charts_of(run: RunData) -> tuple[Chart, ...]:
@@ -50,6 +38,7 @@ def charts_of(run: RunData) -> tuple[Chart, ...]:
         _lengths(metrics),
         _broken(metrics),
         _groups(metrics),
+        *asking_charts(metrics),
         *_learning(metrics),
         *_machine(timings),
     ]
@@ -70,7 +59,7 @@ def _reward(metrics: Curves) -> Chart | None:
     if not metrics.has("reward"):
         return None
     data = [*metrics.deviation("reward", "reward_std", "@1"), metrics.line("reward", "mean reward", "@1")]
-    return _chart(
+    return chart_of(
         "reward", "overview", "Reward", "Mean total over a step's completions, while sampling", data, metrics, "reward"
     )
 
@@ -86,7 +75,7 @@ def _heldout(run: RunData) -> Chart | None:
     hint = f"Greedy answers to {n} questions that are never trained on" if n else "Questions that are never trained on"
     # From 0 on, so that a small change does not look like a large one; upwards no further than the data.
     axis = {"tickformat": ".0%", "rangemode": "tozero"} if share else {}
-    return _chart("heldout", "overview", f"Held-out {name}", hint, [line], curves, "value", yaxis=axis)
+    return chart_of("heldout", "overview", f"Held-out {name}", hint, [line], curves, "value", yaxis=axis)
 
 
 def _together(run: RunData, metrics: Curves) -> Chart | None:
@@ -97,11 +86,20 @@ def _together(run: RunData, metrics: Curves) -> Chart | None:
     heldout = {**curves.line("value", name, "@2"), "mode": "lines+markers", "yaxis": "y2"}
     data = [metrics.line("reward", "training reward", "@1"), heldout]
     hint = "The reward that is trained on (left), and the metric that is not (right)"
-    chart = _chart("together", "overview", f"Reward and held-out {name}", hint, data, metrics, "reward")
+    parted = parted_evaluations(run)
+    if parted:
+        data.append(_crosses([one["step"] for one in parted], [float(one["value"]) for one in parted]))
+        hint += "; crosses where reward went up and held-out down"
+    chart = chart_of("together", "overview", f"Reward and held-out {name}", hint, data, metrics, "reward")
     axis = {"overlaying": "y", "side": "right", "showgrid": False}
     if is_share(curves.column("value")):
         axis["tickformat"] = ".0%"
     return replace(chart, layout={**chart.layout, "yaxis2": axis})
+
+
+def _crosses(x: list[int], y: list[float]) -> dict[str, Any]:
+    marker = {"symbol": "x", "size": 11, "color": "@4"}
+    return {"type": "scatter", "mode": "markers", "name": "parted", "x": x, "y": y, "marker": marker, "yaxis": "y2"}
 
 
 def _shares(metrics: Curves, figure: str, title: str, hint: str) -> Chart | None:
@@ -111,7 +109,7 @@ def _shares(metrics: Curves, figure: str, title: str, hint: str) -> Chart | None
         return None
     data = [metrics.line(f"rewards/{name}/{figure}", name, f"@{place % 6 + 1}") for place, name in enumerate(names)]
     axis = {"tickformat": ".0%"}
-    return _chart(figure, "rewards", title, hint, data, metrics, f"rewards/{names[0]}/{figure}", yaxis=axis)
+    return chart_of(figure, "rewards", title, hint, data, metrics, f"rewards/{names[0]}/{figure}", yaxis=axis)
 
 
 def _single_rewards(metrics: Curves) -> list[Chart]:
@@ -121,7 +119,7 @@ def _single_rewards(metrics: Curves) -> list[Chart]:
         key, color = f"rewards/{name}/mean", f"@{place % 6 + 1}"
         if metrics.has(key):
             data = [*metrics.deviation(key, f"rewards/{name}/std", color), metrics.line(key, name, color)]
-            charts.append(_chart(f"reward-{place}", "rewards", name, hint, data, metrics, key, legend=False))
+            charts.append(chart_of(f"reward-{place}", "rewards", name, hint, data, metrics, key, legend=False))
     return charts
 
 
@@ -131,7 +129,7 @@ def _groups(metrics: Curves) -> Chart | None:
         return None
     line = metrics.line(key, "share of groups", "@4")
     hint = "Prompts whose completions all earned the same"
-    return _chart("zero-std", "completions", "Groups without a difference", hint, [line], metrics, key, yaxis=_SHARE)
+    return chart_of("zero-std", "completions", "Groups without a difference", hint, [line], metrics, key, yaxis=SHARE)
 
 
 def _lengths(metrics: Curves) -> Chart | None:
@@ -142,7 +140,7 @@ def _lengths(metrics: Curves) -> Chart | None:
     data = [*metrics.band(low, high, "range", "@2"), metrics.line(key, "mean", "@2")]
     if metrics.has("completions/mean_terminated_length"):
         data.append(metrics.line("completions/mean_terminated_length", "mean, uncut", "@3", dash="dot"))
-    return _chart(
+    return chart_of(
         "lengths", "completions", "Completion length", "Tokens", data, metrics, key, yaxis={"rangemode": "tozero"}
     )
 
@@ -153,14 +151,14 @@ def _broken(metrics: Curves) -> Chart | None:
     key = next((key for key, _, _ in kinds if metrics.has(key)), "")
     hint = "Share of completions with either fault"
     return (
-        _chart("broken", "completions", "Cut and malformed", hint, data, metrics, key, yaxis=_SHARE) if data else None
+        chart_of("broken", "completions", "Cut and malformed", hint, data, metrics, key, yaxis=SHARE) if data else None
     )
 
 
 def _learning(metrics: Curves) -> list[Chart | None]:
     def single(key: str, title: str, hint: str, color: str, **yaxis: Any) -> Chart | None:
         line = metrics.line(key, title.lower(), color)
-        return _chart(key, "learning", title, hint, [line], metrics, key, yaxis=yaxis) if metrics.has(key) else None
+        return chart_of(key, "learning", title, hint, [line], metrics, key, yaxis=yaxis) if metrics.has(key) else None
 
     return [
         single("loss", "Loss", "Stays near 0 in GRPO, even while the policy learns", "@6"),
@@ -189,7 +187,7 @@ def _clip_ratios(metrics: Curves) -> Chart | None:
     key = next((key for key, *_ in kinds if metrics.has(key)), "")
     hint = "Share of tokens whose probability ratio was clipped"
     axis = {"tickformat": ".2~%", "rangemode": "tozero"}
-    return _chart("clip", "learning", "Clip ratio", hint, data, metrics, key, yaxis=axis) if data else None
+    return chart_of("clip", "learning", "Clip ratio", hint, data, metrics, key, yaxis=axis) if data else None
 
 
 def _machine(timings: Curves) -> list[Chart | None]:
@@ -213,7 +211,7 @@ def _time(timings: Curves) -> Chart | None:
                 }
             )
     key = "step_time" if timings.has("step_time") else "time/generate"
-    return _chart("time", "machine", "Where a step's time goes", "Seconds", data, timings, key) if data else None
+    return chart_of("time", "machine", "Where a step's time goes", "Seconds", data, timings, key) if data else None
 
 
 def _speed(timings: Curves) -> Chart | None:
@@ -222,7 +220,7 @@ def _speed(timings: Curves) -> Chart | None:
         return None
     line = timings.line(key, "tokens per second", "@3")
     axis = {"rangemode": "tozero"}
-    return _chart(
+    return chart_of(
         "speed", "machine", "Generation speed", "Tokens per second of sampling", [line], timings, key, yaxis=axis
     )
 
@@ -238,7 +236,7 @@ def _memory(timings: Curves) -> Chart | None:
     ]
     key = next((key for key, *_ in kinds if timings.has(key)), "")
     axis = {"rangemode": "tozero"}
-    return _chart("memory", "machine", "Memory", "GB", data, timings, key, scale=1e-9, yaxis=axis) if data else None
+    return chart_of("memory", "machine", "Memory", "GB", data, timings, key, scale=1e-9, yaxis=axis) if data else None
 
 
 def _judging(timings: Curves) -> Chart | None:
@@ -255,7 +253,7 @@ def _judging(timings: Curves) -> Chart | None:
         for place, key in enumerate(sorted(keys))
     ]
     hint = "Milliseconds a verdict; the scale is logarithmic"
-    return _chart(
+    return chart_of(
         "judging",
         "machine",
         "Judging time",
@@ -266,32 +264,3 @@ def _judging(timings: Curves) -> Chart | None:
         scale=1e3,
         yaxis={"type": "log", "dtick": 1},
     )
-
-
-_SHARE: Final[Mapping[str, Any]] = {"tickformat": ".0%", "rangemode": "tozero"}
-
-
-def _chart(
-    id: str,
-    section: str,
-    title: str,
-    hint: str,
-    data: list[dict[str, Any]],
-    curves: Curves,
-    key: str,
-    *,
-    scale: float = 1.0,
-    yaxis: Mapping[str, Any] | None = None,
-    legend: bool = True,
-) -> Chart:
-    several = sum(one.get("showlegend", True) for one in data) > 1
-    layout = {"yaxis": dict(yaxis or {}), "showlegend": legend and several}
-    return Chart(id, section, title, hint, _in_words(title, curves.steps, curves.column(key, scale)), data, layout)
-
-
-def _in_words(title: str, steps: Sequence[int], values: Sequence[float | None]) -> str:
-    known = [(step, value) for step, value in zip(steps, values, strict=True) if value is not None]
-    if not known:
-        return f"{title}: no figures yet"
-    first, last = known[0], known[-1]
-    return f"{title}: {number(first[1])} at step {first[0]}, {number(last[1])} at step {last[0]}"

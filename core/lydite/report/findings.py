@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from lydite.report.charts import reward_names
-from lydite.report.parting import chance, parting_of
+from lydite.report.parting import divergence_of, parted_evaluations
 from lydite.report.probing import probed_of
 from lydite.report.reader import Record, RunData
 from lydite.report.tallies import Tallies, Tally
@@ -84,21 +84,17 @@ def _counted(tally: Tally, status: str) -> str:
 
 
 def _parting_ways(run: RunData) -> Iterator[Finding]:
-    """The reward climbs and the held-out metric falls: the model may have found a hole in the rewards."""
-    last = run.last_eval
-    if last is None:
+    """The reward climbed and the held-out metric fell: the model may have found a hole in the rewards."""
+    parted = parted_evaluations(run)
+    if not parted:
         return
-    parted = parting_of(
-        [one["reward"] for one in run.metrics if is_number(one.get("reward"))],
-        [one["reward_std"] for one in run.metrics if is_number(one.get("reward_std"))],
-        [float(one["value"]) for one in run.evals],
-        last.get("n"),
-        str(last.get("metric", "quality")),
+    last = divergence_of(parted[-1])
+    over = "" if parted[-1] is run.last_eval else " Later evaluations do not show it any more."
+    text = (
+        f"Step {parted[-1]['step']}: {last}.{over} The model may be exploiting a reward: read completions with a high "
+        "reward. The adapter of the best evaluation is kept in checkpoints/best."
     )
-    if parted is not None:
-        text = f"{str(parted)[0].upper()}{str(parted)[1:]}. "
-        text += "The model may be exploiting a reward: read completions with a high reward."
-        yield Finding("bad", "Reward up, held-out down", text)
+    yield Finding("watch" if over else "bad", "Reward up, held-out down", text)
 
 
 def _probes(run: RunData) -> Iterator[Finding]:
@@ -121,13 +117,20 @@ def _past_the_best(run: RunData) -> Iterator[Finding]:
         return
     share = is_share(one["value"] for one in run.evals)
     values = [float(one["value"]) for one in run.evals]
-    if float(best["value"]) - float(last["value"]) > chance(values, last.get("n"), share=share):
+    if float(best["value"]) - float(last["value"]) > _chance(values, last.get("n"), share=share):
         was, now = metric_text(best["value"], share=share), metric_text(last["value"], share=share)
         text = (
             f"Held-out {last.get('metric', 'quality')} was {was} at step {best['step']} and is {now} now. "
             "The adapter of the best evaluation is kept."
         )
         yield Finding("watch", "The best was earlier", text)
+
+
+def _chance(heldout: Sequence[float], n: object, *, share: bool) -> float:
+    """How far a held-out value may move by chance: one standard error of a share at its widest, sqrt(0.25 / n)."""
+    if not share:
+        return 0.05 * max(abs(one) for one in heldout)
+    return math.sqrt(0.25 / n) if isinstance(n, int | float) and is_number(n) and n > 0 else 0.05
 
 
 def _end_of_run(run: RunData) -> Iterator[Finding]:
@@ -182,6 +185,9 @@ def _ending(run: RunData) -> Iterator[Finding]:
         of = f" of {run.max_steps}" if run.max_steps else ""
         text = f"Held-out evaluations stopped getting better; the run ended at step {run.steps}{of}."
         yield Finding("note", "Stopped early", text)
+    elif stopped == "divergence":
+        text = f"Reward and held-out metric had parted, and eval.on_divergence ended the run at step {run.steps}."
+        yield Finding("note", "Stopped by the divergence", text)
     elif stopped not in (None, "finished"):
         yield Finding("watch", "The run did not finish", f"It ended with: {stopped}.")
 

@@ -143,7 +143,7 @@ def _item(record: Record, texts: _Texts) -> list[Any]:
     verdicts = rewards if isinstance(rewards, Mapping) else {}
     return [
         record.get("index"),
-        texts.limited(record.get("completion")),
+        texts.limited(_said(record)),
         record.get("tokens"),
         record.get("finish_reason"),
         None if record.get("answer") is None else texts.limited(record.get("answer")),
@@ -152,6 +152,15 @@ def _item(record: Record, texts: _Texts) -> list[Any]:
         _short(record.get("advantage")),
         {name: _verdict(verdict, texts) for name, verdict in verdicts.items() if isinstance(verdict, Mapping)},
     ]
+
+
+def _said(record: Record) -> Any:
+    """The completion; of one that spoke with an environment, all that was said after the prompt, by whom."""
+    turns = record.get("turns")
+    if not isinstance(turns, list) or not turns:
+        return record.get("completion")
+    spoken = [turn for turn in turns if isinstance(turn, Mapping)]
+    return "\n\n".join(f"[{in_words(turn.get('role'))}]\n{in_words(turn.get('content'))}" for turn in spoken)
 
 
 def _verdict(verdict: Mapping[str, Any], texts: _Texts) -> list[Any]:

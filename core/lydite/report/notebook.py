@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from lydite.errors import MissingExtraError
 from lydite.hookspecs import hookimpl
-from lydite.report.charts import Chart, charts_of
+from lydite.report.chart import Chart
+from lydite.report.charts import charts_of
 from lydite.report.ending import five_questions, mark, report_path
 from lydite.report.guard import quiet
 from lydite.report.overview import Tile, overview_of
@@ -89,11 +90,12 @@ def progress_html(standing: Standing) -> str:
         f"<td {_NUMBER}><b>{escape(row.now)}</b></td></tr>"
         for row in standing.rows()
     )
+    warning = f'<div style="color:#b3261e">{escape(standing.warning)}</div>' if standing.warning is not None else ""
     return (
         f'<div style="font-family:sans-serif;max-width:640px;line-height:1.5">'
         f"<div><b>{escape(standing.name)}</b> · {where}</div>"
         f'<progress max="1" value="{share:.4f}" style="width:100%;accent-color:{_COLORS[0]}"></progress>'
-        f'<table style="border-collapse:collapse">{head}{rows}</table>'
+        f'<table style="border-collapse:collapse">{head}{rows}</table>{warning}'
         f"</div>"
     )
 

@@ -82,7 +82,8 @@ def _status(run: RunData, live: bool) -> tuple[Status, str]:
         stopped = str(run.summary.get("stopped", "finished"))
         if stopped == "finished":
             return "finished", "finished"
-        return "stopped", "stopped early" if stopped == "early_stop" else f"ended: {stopped.replace('_', ' ')}"
+        words = {"early_stop": "stopped early", "divergence": "stopped: reward and held-out metric parted"}
+        return "stopped", words.get(stopped, f"ended: {stopped.replace('_', ' ')}")
     return ("running", "running") if live else ("unfinished", "not finished")
 
 

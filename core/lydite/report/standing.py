@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from lydite.report.parting import parting_of
+from lydite.report.parting import divergence_of, warning_of
 from lydite.report.reader import read_run
 from lydite.report.wording import NOTHING, is_number, is_share, memory_text, metric_text, number
 from lydite.types import RunInfo, StepReport
@@ -59,8 +59,8 @@ class Standing:
         self.heldout = Figures()
         self.speed = Figures()
         self.memory = Figures()
-        self.spread = Figures()
-        self._answers: int | None = None
+        self.warning: str | None = None
+        """One line while the reward climbs and the held-out metric falls; None while they go together."""
         self._started = now()
         self._stepped = self._started
         self._durations: deque[float] = deque(maxlen=_RECENT)
@@ -81,20 +81,13 @@ class Standing:
             self._durations.append(now - self._stepped)
         self._stepped = now
         self.reward.add(report.metrics.get("reward"))
-        self.spread.add(report.metrics.get("reward_std"))
         self.speed.add(report.timings.get("tokens_per_second"))
         peak = [report.timings.get(key) for key in ("memory/peak_bytes", "memory/device_bytes", "memory/rss_bytes")]
         self.memory.add(next((one for one in peak if is_number(one)), None))
         if report.heldout is not None:
             self.metric = report.heldout.metric
             self.heldout.add(report.heldout.value)
-            self._answers = report.heldout.n
-
-    @property
-    def warning(self) -> str | None:
-        """One line when the reward climbs and the held-out metric falls; None while they go together."""
-        parted = parting_of(self.reward.course, self.spread.course, self.heldout.course, self._answers, self.metric)
-        return None if parted is None else f"warning: {parted}; a reward may be exploited"
+        self.warning = warning_of(report.divergence) if report.divergence is not None else None
 
     @property
     def elapsed(self) -> float:
@@ -130,12 +123,12 @@ class Standing:
         for one in run.metrics:
             if one["step"] <= self.step:
                 self.reward.add(one.get("reward"))
-                self.spread.add(one.get("reward_std"))
         for one in run.evals:
             if one["step"] <= self.step:
                 self.metric = str(one.get("metric", self.metric))
                 self.heldout.add(one.get("value"))
-                self._answers = one.get("n")
+                parted = divergence_of(one)
+                self.warning = warning_of(parted) if parted is not None else None
 
 
 def sparkline(values: tuple[float, ...], width: int) -> str:
