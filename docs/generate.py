@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 from lydite import hookspecs
 from lydite.cli.app import app
-from lydite.configfile.fields import ANY, ConfigField, all_fields
+from lydite.configfile.fields import ANY, ConfigField, all_fields, find_field
 from lydite.configfile.problems import shown
+from lydite.configfile.trl import TrlField, trl_fields
 from lydite.contracts import GIVEN
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -80,7 +81,32 @@ def cli_page() -> str:
     return "\n\n".join(lines) + "\n"
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"config.md": config_page, "hooks.md": hooks_page, "cli.md": cli_page}
+def trl_page() -> str:
+    """Every argument of `trl grpo`, in the order of what becomes of it."""
+    lines = [
+        "# Arguments of TRL",
+        NOTICE,
+        "Every argument of `trl grpo` of TRL 1.16 (GRPOScriptArguments, GRPOConfig, ModelConfig, DatasetMixtureConfig) "
+        "and what `lydite train --from-trl` makes of it. Where a file is silent TRL's default holds, also where "
+        "lydite's is another. [Moving from TRL](../from-trl.md) says how to read this.",
+    ]
+    fields = trl_fields().values()
+    for fate, (title, text) in _FATES.items():
+        lines += [f"## {title}", text, _trl_table([one for one in fields if one.fate == fate])]
+    return "\n\n".join(lines) + "\n"
+
+
+_FATES = {
+    "same": ("The same name", "In `[train]`, with the same meaning."),
+    "renamed": ("Another name", "The value goes over as it is."),
+    "worked out": ("Worked out", "More than one argument has a part in the key, or its values have other names."),
+    "missing": ("Missing", "An error, unless the value asks for nothing."),
+    "not needed": ("Not needed", "Dropped, with a line that says so: nothing that is learned depends on it here."),
+}
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "config.md": config_page, "hooks.md": hooks_page, "cli.md": cli_page, "trl.md": trl_page,
+}  # fmt: skip
 
 
 def hooks() -> dict[str, Callable[..., Any]]:
@@ -139,6 +165,30 @@ def _default(field: ConfigField) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("\n", " ").replace("|", "\\|")
+
+
+def _trl_table(fields: list[TrlField]) -> str:
+    """Names with the keys of lydite, TRL's default and what is to be said, as far as any of them has these."""
+    heads = ["argument"]
+    heads += ["key"] if any(one.keys for one in fields) and fields[0].fate != "same" else []
+    heads += ["TRL's default", "lydite's"] if fields[0].fate in ("same", "renamed") else []
+    heads += ["asks for nothing"] if any(one.neutral for one in fields) else []
+    heads += ["meaning"] if any(one.why for one in fields) else []
+    rows = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
+    for one in fields:
+        ours = find_field(tuple(one.keys[0].split("."))) if one.keys else None
+        cells = {
+            "argument": f"`{one.name}`",
+            "key": ", ".join(f"`{key}`" for key in one.keys),
+            "TRL's default": "*none*" if one.default is None else f"`{shown(one.default)}`",
+            "lydite's": "" if ours is None else _default(ours),
+            "asks for nothing": ", ".join(
+                "left out" if value is None else f"`{shown(value)}`" for value in one.neutral
+            ),
+            "meaning": _cell(one.why),
+        }
+        rows.append(f"| {' | '.join(cells[head] for head in heads)} |")
+    return "\n".join(rows)
 
 
 def _docstring(function: Callable[..., Any]) -> str:

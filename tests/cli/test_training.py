@@ -161,7 +161,7 @@ def test_bad_input_is_refused_before_a_model_is_loaded(
     def loaded(*_: object) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("lydite.api._load_policy", loaded)
+    monkeypatch.setattr("lydite.distributed.loading.load_policy", loaded)
     (here / "empty.jsonl").write_text("\n")
     (here / "mine.py").write_text(
         MINE.replace("completion, *", "completion, town, *").replace("mine/brief", "mine/town")

@@ -73,7 +73,9 @@ class Desk:
         blocks = blocks_of(page)
         for block in blocks:
             if block.file:
-                (self.folder / block.file).write_text(block.text)
+                file = self.folder / block.file
+                file.parent.mkdir(exist_ok=True)
+                file.write_text(block.text)
         return blocks
 
     def run(self, block: Block) -> None:
@@ -114,6 +116,14 @@ def with_model(desk: Desk, tiny_model: Path) -> Desk:
         (package / file.name).symlink_to(file)
     importlib.invalidate_caches()
     return desk
+
+
+@pytest.fixture
+def author(tmp_path: Path, tiny_model: Path) -> Any:
+    """Somebody who follows a page; see `support.author`."""
+    from support.author import make_author
+
+    return make_author(tmp_path, tiny_model)
 
 
 @pytest.fixture(scope="session")

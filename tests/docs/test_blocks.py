@@ -16,13 +16,14 @@ import typer
 from lydite.cli.app import app
 from lydite.config import RunConfig
 from lydite.configfile import read_config
+from lydite.environments import make_environments
 from lydite.errors import ConfigError
 from lydite.options import check_options
 from lydite.plugins import Plugins, load_plugins
 from lydite.rewards import build_eval_stack, build_stack
 
 ROOT = Path(__file__).parents[2]
-WITHOUT_MEANING = {"git", "cd"}  # commands that say nothing about lydite
+WITHOUT_MEANING = {"git", "cd", "mkdir", "mv"}  # commands that say nothing about lydite
 
 
 def test_every_block_is_of_a_kind_that_is_checked(page: Path, desk: Any) -> None:
@@ -102,6 +103,8 @@ def check_names(config: RunConfig, table: Mapping[str, Any], plugins: Plugins) -
     data = plugins.find("datasets", config.data.use)
     if "data" in table:
         check_options("data set", data.thing, config.data.options)
+    if config.environment is not None:
+        make_environments(config.environment, plugins)
     build_stack(config, plugins, made).close()
     if config.eval is not None:
         build_eval_stack(config, plugins, made).close()
@@ -174,10 +177,10 @@ def check_keys(arguments: Iterable[str]) -> None:
 
 def check_install(arguments: list[str]) -> None:
     assert arguments[0] == "install"
+    ours = {path.parent.name: path for path in ROOT.glob("*/*/pyproject.toml")}
     for word in arguments[1:]:
         name, _, asked = word.partition("[")
         if asked:
-            ours = {path.parent.name: path for path in ROOT.glob("*/*/pyproject.toml")}
             of = ours.get(name.removeprefix("lydite-"), ROOT / "pyproject.toml")
             assert name in (".", "lydite") or of.parent != ROOT, word
             extras = tomllib.loads(of.read_text())["project"]["optional-dependencies"]
@@ -185,7 +188,8 @@ def check_install(arguments: list[str]) -> None:
         elif name.startswith("."):
             assert (ROOT / name / "pyproject.toml").is_file(), word
         else:
-            assert name in ("-e", "build", "lydite"), f"nobody checks pip install {word}"
+            own = {f"lydite-{one}" for one in ours}
+            assert name in ("-e", "build", "lydite") or name in own, f"nobody checks pip install {word}"
 
 
 def test_inline_installs_name_extras_that_exist(page: Path) -> None:
@@ -228,6 +232,7 @@ def test_the_layers_of_the_architecture_page_are_those_that_are_checked() -> Non
         (["lydite", "train", "a.toml", "--set", "learning_rat=1"], "there is no key 'learning_rat'"),
         (["make", "dmeo"], "make .*dmeo"),
         (["pip", "install", "lydite[leagl]"], "leagl"),
+        (["pip", "install", "lydite-leagl"], "nobody checks pip install lydite-leagl"),
         (["pip", "install", "-e", "./plugins/nothing"], "nothing"),
         (["rm", "-rf", "runs"], "nobody checks the command 'rm'"),
     ],
