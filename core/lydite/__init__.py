@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lydite.contracts import CallReward, Family, Format, RewardUse, reward
+from lydite.contracts import CallReward, Environment, Family, Format, Observer, RewardUse, reward
 from lydite.errors import ConfigError, DataError, LyditeError
 from lydite.hookspecs import hookimpl
 from lydite.suggest import did_you_mean
 from lydite.types import (
     Completion,
+    Episode,
     Evidence,
     FormatError,
     Group,
     Message,
+    Observation,
     Parsed,
     RunInfo,
     RunResult,
@@ -30,7 +32,9 @@ from lydite.types import (
 if TYPE_CHECKING:
     from lydite.api import load_policy, train
     from lydite.config import RunConfig
+    from lydite.exports import export
     from lydite.policy import Policy
+    from lydite.tools import ToolEnvironment
 
 __version__ = "0.1.0"
 
@@ -39,6 +43,8 @@ __all__ = [
     "Completion",
     "ConfigError",
     "DataError",
+    "Environment",
+    "Episode",
     "Evidence",
     "Family",
     "Format",
@@ -46,6 +52,8 @@ __all__ = [
     "Group",
     "LyditeError",
     "Message",
+    "Observation",
+    "Observer",
     "Parsed",
     "Policy",
     "RewardUse",
@@ -55,8 +63,10 @@ __all__ = [
     "Sample",
     "Status",
     "StepReport",
+    "ToolEnvironment",
     "Verdict",
     "did_you_mean",
+    "export",
     "hookimpl",
     "load_policy",
     "reward",
@@ -64,9 +74,11 @@ __all__ = [
 ]
 
 _LAZY = {
+    "export": "lydite.exports",
     "train": "lydite.api",
     "load_policy": "lydite.api",
     "Policy": "lydite.policy",
+    "ToolEnvironment": "lydite.tools",
     "RunConfig": "lydite.config",
 }
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lydite.adapter_folder import save_adapter_atomically
 from lydite.calibration import calibration_lines
 from lydite.checkpoint import newest_checkpoint
-from lydite.config import RunConfig
+from lydite.config import EvalConfig, RunConfig
 from lydite.configfile import config_difference, read_config, write_config
+from lydite.distributed import Processes, SharedEngine, current, joined, load_shared_policy
+from lydite.environments.episodes import with_environment
 from lydite.errors import ConfigError, MissingExtraError
 from lydite.manifest import make_manifest, plugin_changes
 from lydite.measure import settled_objects
@@ -90,23 +92,24 @@ def train(
         LyditeError: before any model is loaded, on whatever can be found wrong by then; see `lydite.errors`.
     """
     chosen = _resumed_config(config, resume, rewards) if resume else _config(config, rewards)
-    prepared = prepare(chosen, block=block, functions=rewards)
-    try:
-        check_source(chosen.model)
-        for line in calibration_lines(chosen, prepared.plugins, uncalibrated=False):
-            logger.info("%s", line)
-        path = Path(resume) if resume else Path(chosen.output_dir) / chosen.name
-        with RunFolder.open(path) if resume else RunFolder.create(path, overwrite=overwrite) as folder:
-            shown = choose_display() if display == "auto" else None
-            try:
-                if shown is not None:
-                    prepared.plugins.observe(shown, "display")
-                return _train_in(folder, prepared, policy, resumed=resume is not None)
-            finally:
-                if shown is not None:
-                    shown.close()
-    finally:
-        prepared.close()
+    with joined(chosen) as processes:
+        prepared = prepare(chosen, block=block, functions=rewards, spread=processes.spread)
+        try:
+            check_source(chosen.model)
+            for line in calibration_lines(chosen, prepared.plugins, uncalibrated=False):
+                logger.info("%s", line)
+            path = Path(resume) if resume else Path(chosen.output_dir) / chosen.name
+            with _opened(path, processes, resumed=resume is not None, overwrite=overwrite) as folder:
+                shown = choose_display() if display == "auto" and processes.is_main else None
+                try:
+                    if shown is not None:
+                        prepared.plugins.observe(shown, "display")
+                    return _train_in(folder, prepared, policy, resumed=resume is not None)
+                finally:
+                    if shown is not None:
+                        shown.close()
+        finally:
+            prepared.close()
 
 
 def check(config: ConfigLike, *, rewards: Functions | None = None, block: Sequence[str] = ()) -> CheckReport:
@@ -125,6 +128,7 @@ def check(config: ConfigLike, *, rewards: Functions | None = None, block: Sequen
             f"data: {len(data.train)} samples to train on, {len(data.heldout)} held out, {len(data.skipped)} skipped",
             *(f"skipped {one.id}: {one.reason}" for one in data.skipped[:_NAMED_AT_MOST]),
             *([f"and {unnamed} more are skipped; a run lists them in skipped.jsonl"] if unnamed > 0 else []),
+            *([f"environment: {chosen.environment.use}"] if chosen.environment is not None else []),
             f"rewards: {', '.join(used)}",
             *(f"calibration: {line}" for line in calibration_lines(chosen, prepared.plugins)),
             f"steps: {steps.max_steps} of {steps.prompts_per_step} prompts x {steps.num_generations} completions",
@@ -143,14 +147,28 @@ def load_policy(config: ConfigLike) -> Policy:
     return _load_policy(chosen.model, chosen.lora, plugins, chosen.seed)
 
 
+def _opened(path: Path, processes: Processes, *, resumed: bool, overwrite: bool) -> RunFolder:
+    """The run's folder, held by the main process; the others write nothing."""
+    held: list[RunFolder] = []
+
+    def hold() -> None:
+        held.append(RunFolder.open(path) if resumed else RunFolder.create(path, overwrite=overwrite))
+
+    processes.from_main(hold)
+    return held[0] if held else RunFolder(path, writes=False)
+
+
 def _train_in(folder: RunFolder, prepared: Prepared, policy: Policy | None, *, resumed: bool) -> Result:
     config = prepared.config
     if policy is None:
-        policy = _load_policy(config.model, config.lora, prepared.plugins, config.seed)
-    engine = make_engine(config, policy)
+        policy = load_shared_policy(config, prepared.plugins)
+    engine = player = make_engine(config, policy)
     try:
+        player = with_environment(engine, prepared.environments, policy)
         prompts = encode_prompts(prepared, policy)
-        trainer = Trainer(prepared, policy, engine, prompts, folder, Progress())
+        if current().count > 1:
+            player = SharedEngine(player, current())
+        trainer = Trainer(prepared, policy, player, prompts, folder, Progress())
         manifest = make_manifest(config, prepared.plugins, policy.device)
         if resumed:
             _go_back(folder, trainer, manifest)
@@ -168,7 +186,8 @@ def _train_in(folder: RunFolder, prepared: Prepared, policy: Policy | None, *, r
             settled_objects(),
         ):
             stopped = trainer.run()
-        save_adapter_atomically(policy, folder.path / ADAPTER)
+        if folder.writes:
+            save_adapter_atomically(policy, folder.path / ADAPTER)
         summary = _summary(config, trainer.progress, manifest, stopped)
         folder.write_json("summary.json", summary)
         summary["report"] = _report(folder)
@@ -176,7 +195,7 @@ def _train_in(folder: RunFolder, prepared: Prepared, policy: Policy | None, *, r
         tell_finish(prepared.plugins, RunResult(str(folder.path), summary))
         return Result(folder.path, summary, policy)
     finally:
-        engine.close()
+        player.close()
 
 
 def _go_back(folder: RunFolder, trainer: Trainer, manifest: Mapping[str, Any]) -> None:
@@ -186,7 +205,7 @@ def _go_back(folder: RunFolder, trainer: Trainer, manifest: Mapping[str, Any]) -
         folder.write_json("manifest.json", manifest)
     for change in plugin_changes(before["plugins"], manifest["plugins"]) if before else ():
         logger.warning("since this run began: %s", change)
-    found = newest_checkpoint(folder.path / CHECKPOINTS)
+    found = current().from_main(lambda: newest_checkpoint(folder.path / CHECKPOINTS))
     for damage in found.damaged:
         logger.warning("the checkpoint %s; the one before it is taken", damage)
     if found.checkpoint is None:
@@ -207,6 +226,7 @@ def _summary(config: RunConfig, progress: Progress, manifest: Mapping[str, Any],
             "best": progress.best_heldout,
             "last": progress.last_heldout,
             "best_step": progress.best_step,
+            "divergence": _diverged(config.eval, progress),
         }
     seconds = progress.generated_seconds
     return {
@@ -223,7 +243,17 @@ def _summary(config: RunConfig, progress: Progress, manifest: Mapping[str, Any],
     }
 
 
+def _diverged(evaluation: EvalConfig, progress: Progress) -> dict[str, Any] | None:
+    """How reward and held-out metric had parted at the end, where the run looked at it."""
+    if evaluation.on_divergence == "off":
+        return None
+    found = progress.independence.divergence(evaluation.divergence_patience)
+    return asdict(found) if found is not None else None
+
+
 def _report(folder: RunFolder) -> str | None:
+    if not folder.writes:
+        return None
     try:
         return write_report(folder.path).name
     except (MissingExtraError, OSError) as error:  # the run's numbers are safe without it
@@ -232,6 +262,8 @@ def _report(folder: RunFolder) -> str | None:
 
 
 def _write_skipped(folder: RunFolder, prompts: Prompts) -> None:
+    if not folder.writes:
+        return
     (folder.path / "skipped.jsonl").unlink(missing_ok=True)
     if prompts.skipped:
         folder.append("skipped.jsonl", [{"sample": one.id, "reason": one.reason} for one in prompts.skipped])

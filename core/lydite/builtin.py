@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
 
-from lydite.contracts import FormatFactory
+from lydite.config import RunConfig
+from lydite.config_checks import EPISODE_REWARD
+from lydite.contracts import AlgorithmFactory, FormatFactory, RewardFn, reward
 from lydite.hookspecs import hookimpl
-from lydite.types import FormatError, Parsed
+from lydite.types import Completion, FormatError, Parsed, Verdict
 
 
 class Plain:
@@ -18,6 +22,60 @@ class Plain:
         """The text without the white space around it."""
         answer = text.strip()
         return Parsed(answer) if answer else FormatError("answer.empty", "the completion is empty")
+
+
+@reward(isolation="inline", deterministic=False)
+def environment(completion: Completion) -> Verdict:
+    """What the run's environment paid in all for this completion; it abstains where it paid nothing.
+
+    An episode whose environment broke is an error, and one that ran out of the environment's time a timeout.
+    """
+    episode = completion.episode
+    if episode is None:
+        return Verdict.abstain("environment.none")
+    if episode.ended == "error":
+        return Verdict.error("environment.error")
+    if episode.ended == "deadline":
+        return Verdict.timeout("environment.deadline")
+    paid = episode.reward
+    return Verdict.abstain("environment.no_reward") if paid is None else Verdict(paid)
+
+
+@hookimpl
+def lydite_rewards() -> Mapping[str, RewardFn]:
+    """The reward `environment`."""
+    return {EPISODE_REWARD: environment}
+
+
+def grpo(policy: Any, config: RunConfig) -> Any:
+    """Each completion against the others of its group, with any of the losses of `train.loss_type`."""
+    return _made("grpo", "Grpo", policy, config)
+
+
+def rloo(policy: Any, config: RunConfig) -> Any:
+    """Each whole completion against the mean of the others of its group; options in [rloo]."""
+    return _made("rloo", "Rloo", policy, config)
+
+
+def online_dpo(policy: Any, config: RunConfig) -> Any:
+    """Pairs of a better and a worse completion of one prompt; options in [online_dpo]."""
+    return _made("online_dpo", "OnlineDpo", policy, config)
+
+
+def ppo(policy: Any, config: RunConfig) -> Any:
+    """Each token against what a value head expected at its place; options in [ppo]."""
+    return _made("ppo", "Ppo", policy, config)
+
+
+def _made(module: str, name: str, policy: Any, config: RunConfig) -> Any:
+    """The algorithm, whose module is loaded only now: it loads torch."""
+    return getattr(import_module(f"lydite.algorithms.{module}"), name)(policy, config)
+
+
+@hookimpl
+def lydite_algorithms() -> Mapping[str, AlgorithmFactory]:
+    """The four algorithms."""
+    return {"grpo": grpo, "rloo": rloo, "online_dpo": online_dpo, "ppo": ppo}
 
 
 @hookimpl

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from lydite.errors import CheckpointError
 _PREFIX: Final = "step-"
 _DRAFT: Final = ".draft-"
 _DIGESTS: Final = "digests.json"
+_BESIDE: Final = "algorithm.safetensors"
 _UNREADABLE: Final = (OSError, ValueError, KeyError, RuntimeError, EOFError)
 
 
@@ -39,6 +40,8 @@ class Checkpoint:
     """As torch's optimisers give it: tensors, numbers, lists and dictionaries of them."""
     state: Mapping[str, Any]
     """Everything else, in JSON terms: length of the logs, token count, best evaluation, reward stack."""
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
+    """What the algorithm trains besides the policy, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
                 draft / "state.json", json.dumps({"step": checkpoint.step, **checkpoint.state}, indent=2).encode()
             ),
         }
+        if checkpoint.beside:
+            digests[_BESIDE] = _write(draft / _BESIDE, save_tensors(_on_cpu(checkpoint.beside)))
         _write(draft / _DIGESTS, json.dumps(digests, indent=2).encode())
         _sync(draft)
         shutil.rmtree(target, ignore_errors=True)
@@ -89,10 +94,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     return target
 
 
-def newest_checkpoint(folder: Path) -> Found:
-    """The newest checkpoint that is whole, and the newer ones that are not."""
+def newest_checkpoint(folder: Path, *, before: int | None = None) -> Found:
+    """The newest checkpoint that is whole, and the newer ones that are not; of those `before` a step, where given."""
     damaged: list[str] = []
     for path in _steps(folder):
+        if before is not None and _step_of(path) >= before:
+            continue
         try:
             return Found(_read(path), tuple(damaged))
         except _UNREADABLE as error:
@@ -126,13 +133,18 @@ def _read(path: Path) -> Checkpoint:
             raise ValueError(f"{name} is damaged")
     state = json.loads(contents["state.json"])
     optimizer = torch.load(path / "optimizer.pt", weights_only=True, map_location="cpu")
-    return Checkpoint(state.pop("step"), load_tensors(contents["adapter.safetensors"]), optimizer, state)
+    beside = load_tensors(contents[_BESIDE]) if _BESIDE in contents else {}
+    return Checkpoint(state.pop("step"), load_tensors(contents["adapter.safetensors"]), optimizer, state, beside)
 
 
 def _steps(folder: Path) -> list[Path]:
     """The checkpoints in a folder, newest first."""
     found = [path for path in folder.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit()]
-    return sorted(found, key=lambda path: int(path.name.removeprefix(_PREFIX)), reverse=True)
+    return sorted(found, key=_step_of, reverse=True)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix(_PREFIX))
 
 
 def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lydite.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from lydite.config import LengthConfig, RewardConfig, RunConfig
+
+EPISODE_REWARD: Final = "environment"
+"""Name of the reward that is what a run's environment paid."""
+ENGINE_JUDGE: Final = "engine"
+"""Name of the judge that asks the run's own model."""
 
 
 def cross_problems(config: RunConfig) -> list[str]:
@@ -21,14 +26,125 @@ def cross_problems(config: RunConfig) -> list[str]:
     if config.eval is not None:
         problems += _reward_problems("eval.reward", config.eval.reward)
         problems += _alone_problems(config.eval.reward)
-    if config.stack.aggregate == "normalize_then_sum" and config.train.scale_rewards != "group":
-        problems.append(
-            f'train.scale_rewards = "{config.train.scale_rewards}" does not go with stack.aggregate = '
-            '"normalize_then_sum", which normalises each reward in its own group; leave scale_rewards at "group"'
-        )
+    problems += _aggregate_problems(config)
+    problems += _environment_problems(config)
+    problems += _sharding_problems(config)
+    problems += _executor_problems(config)
+    problems += _sampling_problems(config)
+    problems += _observer_problems(config)
     if config.engine.use == "scripted" and not config.engine.script:
         problems.append("engine.script is what the scripted engine says, and it is empty; give it at least one answer")
     return problems
+
+
+def _aggregate_problems(config: RunConfig) -> list[str]:
+    if config.stack.aggregate != "normalize_then_sum":
+        return []
+    for key in ("advantage_estimator", "scale_rewards"):
+        value = getattr(config.train, key)
+        if value != "group":  # one is enough: an estimator brings its own scale along
+            return [
+                f'train.{key} = "{value}" does not go with stack.aggregate = "normalize_then_sum", which normalises '
+                f'each reward in its own group; leave {key} at "group"'
+            ]
+    return []
+
+
+def _environment_problems(config: RunConfig) -> list[str]:
+    if config.environment is not None:
+        return []
+    asked = {f"rewards.{name}": reward for name, reward in config.rewards.items()}
+    asked |= {"eval.reward": config.eval.reward} if config.eval is not None else {}
+    return [
+        f'{table}.use = "{EPISODE_REWARD}" is what an environment paid, and this run has none; add an [environment]'
+        for table, reward in asked.items()
+        if reward.use == EPISODE_REWARD
+    ]
+
+
+def _sampling_problems(config: RunConfig) -> list[str]:
+    sampling, defaults = config.sampling, type(config.sampling).model_fields
+    problems = [
+        f"sampling.pass_by names {name!r}, which is no reward of this stack{did_you_mean(name, config.rewards)}"
+        for name in sampling.pass_by
+        if name not in config.rewards
+    ]
+    needs = {
+        "difficulty_column": ('order = "curriculum"', sampling.order == "curriculum"),
+        "target": ('order = "frontier"', sampling.order == "frontier"),
+        "exploration": ('order = "frontier"', sampling.order == "frontier"),
+        "retire_after": ("retire_at", sampling.retire_at is not None),
+        "retest_every": ("retire_at", sampling.retire_at is not None),
+    }
+    for key, (needed, there) in needs.items():
+        value = getattr(sampling, key)
+        if value != defaults[key].default and not there:
+            problems.append(
+                f"sampling.{key} = {value!r} has no meaning without sampling.{needed}; set it, or leave {key} out"
+            )
+    if sampling.max_refills or sampling.flat_groups == "drop":
+        problems += _flat_group_problems(config)
+    return problems
+
+
+def _flat_group_problems(config: RunConfig) -> list[str]:
+    """Where groups whose rewards do not differ teach something, they must not be taken for useless."""
+    teacher = None
+    if config.algorithm == "ppo":
+        teacher = 'algorithm = "ppo", whose baseline is a value head'
+    elif config.algorithm == "grpo" and config.train.advantage_estimator == "reinforce_plus_plus":
+        teacher = 'train.advantage_estimator = "reinforce_plus_plus", whose baseline is the mean of the step'
+    if teacher is None:
+        return []
+    key = "max_refills" if config.sampling.max_refills else "flat_groups"
+    return [
+        f"sampling.{key} = {getattr(config.sampling, key)!r} replaces or drops groups whose rewards do not differ, and "
+        f"they teach something under {teacher}; leave it out"
+    ]
+
+
+def _sharding_problems(config: RunConfig) -> list[str]:
+    if config.distributed.strategy != "fsdp2":
+        return []
+    base = 'distributed.strategy = "fsdp2" shares out a frozen base in 16 or 32 bit, '
+    problems = []
+    if config.model.quantization != "none":
+        problems.append(
+            f'{base}and model.quantization = "{config.model.quantization}" packs weights into blocks that cannot be '
+            'cut; take model.quantization = "none", or distributed.strategy = "ddp" (a base in 4 bit is a quarter the '
+            "size)"
+        )
+    if not config.lora.enabled:
+        problems.append(f'{base}and lora.enabled = false trains it; leave LoRA on, or take strategy = "ddp"')
+    if config.engine.use == "vllm":
+        problems.append(f'{base}and engine.use = "vllm" needs all of it in each process; take engine.use = "hf"')
+    if config.train.activation_offloading:
+        problems.append(f"{base}and does not go with train.activation_offloading = true; leave it out")
+    if ENGINE_JUDGE in _judges(config):
+        problems.append(f'{base}and a judge "{ENGINE_JUDGE}" would have one process ask the model alone; take another')
+    return problems
+
+
+def _executor_problems(config: RunConfig) -> list[str]:
+    if config.stack.executor != "ray" or ENGINE_JUDGE not in _judges(config):
+        return []
+    return [
+        f'stack.executor = "ray" runs verifiers on other hosts, and the judge "{ENGINE_JUDGE}" answers on this one '
+        'alone; take executor = "local", or a judge that has an address'
+    ]
+
+
+def _judges(config: RunConfig) -> set[str | None]:
+    rewards = [*config.rewards.values(), *([config.eval.reward] if config.eval is not None else [])]
+    return {reward.judge for reward in rewards}
+
+
+def _observer_problems(config: RunConfig) -> list[str]:
+    return [
+        f"observers.{name} is a table of the observer's options, got {options!r}; write a table [observers.{name}]"
+        for name, options in config.observers.items()
+        if not isinstance(options, dict)
+    ]
 
 
 def _name_problems(name: str) -> list[str]:
@@ -79,7 +195,12 @@ def _length_problems(length: LengthConfig | None, stack: Mapping[str, RewardConf
     if length is None:
         return []
     problems = []
-    if length.only_if not in stack:
+    if length.only_if is None and length.kind != "soft_overlong":
+        problems.append(
+            f'length.only_if is missing: kind = "{length.kind}" pays for a length, which only a right answer may earn; '
+            "name the reward that must have passed"
+        )
+    if length.only_if is not None and length.only_if not in stack:
         problems.append(
             f"length.only_if = {length.only_if!r} is no reward of this stack{did_you_mean(length.only_if, stack)}"
         )

@@ -1,4 +1,4 @@
-"""What a plugin may offer: rewards, formats, data sets, judges, model families.
+"""What a plugin may offer: rewards, formats, data sets, judges, environments, algorithms, observers, model families.
 
 A reward is a plain function. What it names positionally it is given (see `GIVEN`); any other positional
 name is a column of the data set; its keyword-only parameters are its options, type-checked when the
@@ -11,7 +11,18 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from lydite.types import Completion, FormatError, Message, Parsed, Sample, Verdict
+from lydite.types import (
+    Completion,
+    FormatError,
+    Message,
+    Observation,
+    Parsed,
+    RunInfo,
+    RunResult,
+    Sample,
+    StepReport,
+    Verdict,
+)
 
 Judged: TypeAlias = float | int | bool | Verdict | None
 RewardFn: TypeAlias = Callable[..., Judged | Awaitable[Judged]]
@@ -135,6 +146,70 @@ class Format(Protocol):
 
 FormatFactory: TypeAlias = Callable[..., Format]
 """Keyword-only options in, a format out."""
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """The other side of one conversation: each completion has an instance of its own.
+
+    It may have `tools`, see `HasTools`, and a method `close()`, called when its episode is over. What it raises ends
+    the episode as an error of that completion.
+    """
+
+    def reset(self, sample: Sample) -> Sequence[Message]:
+        """What is said behind the sample's own prompt and before the model's first turn; often nothing.
+
+        It depends on the sample alone, so that all completions of a group answer one prompt: chance is seeded
+        with the sample's id.
+        """
+        ...
+
+    def step(self, reply: str) -> Observation:
+        """What comes back to a turn of the model, given without special tokens."""
+        ...
+
+
+@runtime_checkable
+class HasTools(Protocol):
+    """An environment that says which tools the model may call."""
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """JSON schemas as chat templates take them: `{"type": "function", "function": {"name": ..., ...}}`."""
+        ...
+
+
+EnvironmentFactory: TypeAlias = Callable[..., Environment]
+"""Keyword-only options in, a new environment out; a class will do."""
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """What is told of a run as it goes on: a tracker. One is made for each run, and does nothing before `start`."""
+
+    def start(self, run: RunInfo) -> None:
+        """Called once, when the model is loaded. What it raises stops the run before its first step."""
+        ...
+
+    def step(self, report: StepReport) -> None:
+        """Called after every step. What it raises is a warning: a run outlives a tracker's outage."""
+        ...
+
+    def finish(self, result: RunResult) -> None:
+        """Called once, when the run has ended and its summary is written."""
+        ...
+
+    def close(self) -> None:
+        """Called last of all once `start` was called, however the run ended: without `finish` where it failed."""
+        ...
+
+
+ObserverFactory: TypeAlias = Callable[..., Observer]
+"""Keyword-only options in, an observer out; a class will do."""
+
+
+AlgorithmFactory: TypeAlias = Callable[..., Any]
+"""Takes a policy and a run's configuration, then keyword-only options, and gives a `lydite.algorithms.Algorithm`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ from __future__ import annotations
 class LyditeError(Exception):
     """Any error that lydite raises on purpose; the command line prints it without a traceback."""
 
+    told_elsewhere = False
+    """True for one that came from another process of the run, which tells the user about it."""
+
 
 class ConfigError(LyditeError, ValueError):
     """A run was asked for something that cannot be; raised before any model is loaded."""
@@ -39,12 +42,20 @@ class EngineError(LyditeError, RuntimeError):
     """An engine cannot start or failed while it sampled, or does not sample from what was learned."""
 
 
+class ProcessError(LyditeError, RuntimeError):
+    """A process of a run of several was lost, told to end, or went another way than the others."""
+
+
 class SentinelError(LyditeError, RuntimeError):
     """A check on training failed: nothing is learned, or an engine samples from something else than the policy."""
 
 
 class CheckpointError(LyditeError, RuntimeError):
     """A checkpoint cannot be written, read, or does not belong to this run."""
+
+
+class ExportError(LyditeError, RuntimeError):
+    """A trained model cannot be written as asked, or what was written does not answer as the trained policy does."""
 
 
 class MissingExtraError(LyditeError, ImportError):

@@ -15,7 +15,17 @@ from typing import Final
 
 import pluggy
 
-from lydite.contracts import DatasetFn, Family, FormatFactory, GroupRewardFn, JudgeFn, RewardFn
+from lydite.contracts import (
+    AlgorithmFactory,
+    DatasetFn,
+    EnvironmentFactory,
+    Family,
+    FormatFactory,
+    GroupRewardFn,
+    JudgeFn,
+    ObserverFactory,
+    RewardFn,
+)
 from lydite.types import RunInfo, RunResult, StepReport
 
 NAMESPACE: Final = "lydite"
@@ -68,6 +78,33 @@ def lydite_judges() -> Mapping[str, JudgeFn]:  # type: ignore[empty-body]
 
     :returns: async callables that take messages, then keyword-only options, and give the reply's text.
         They raise when the judge cannot be reached: an outage is never an opinion.
+    """
+
+
+@hookspec
+def lydite_environments() -> Mapping[str, EnvironmentFactory]:  # type: ignore[empty-body]
+    """Environments that the model plays or works in over several turns, by name.
+
+    :returns: callables with keyword-only options that give a new `Environment`; a class will do.
+    """
+
+
+@hookspec
+def lydite_observers() -> Mapping[str, ObserverFactory]:  # type: ignore[empty-body]
+    """Observers that a run makes for itself, such as trackers, by name.
+
+    Every one that an allowed plugin offers is made; `[observers.NAME]` of a configuration holds its options.
+
+    :returns: callables with keyword-only options that give an `Observer`; a class will do.
+    """
+
+
+@hookspec
+def lydite_algorithms() -> Mapping[str, AlgorithmFactory]:  # type: ignore[empty-body]
+    """Algorithms, which say what a run's updates make of scored completions, by name.
+
+    :returns: callables that take the policy and the run's configuration, then keyword-only options, and give a
+        `lydite.algorithms.Algorithm`; a class will do. Who imports torch does it in there, not with the module.
     """
 
 

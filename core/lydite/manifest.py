@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 
 from lydite.config import RunConfig
+from lydite.distributed import current
 from lydite.plugins import Plugins
 
 _PACKAGES: Final = (
@@ -35,6 +36,7 @@ def make_manifest(config: RunConfig, plugins: Plugins, device: torch.device) -> 
         ],
         "device": _device(device),
         "threads": torch.get_num_threads(),
+        "processes": current().count,
         "seed": config.seed,
         "model": config.model.path,
     }

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lydite.distributed import current
 from lydite.errors import PluginError
 from lydite.plugins import Plugins
 from lydite.types import RunInfo, RunResult, StepReport
+from lydite.watching import ObserverStartError
 
 
 def tell_start(plugins: Plugins, run: RunInfo) -> None:
@@ -16,8 +18,7 @@ def tell_start(plugins: Plugins, run: RunInfo) -> None:
     Raises:
         PluginError: when one of them raises.
     """
-    with _naming(plugins, "lydite_start"):
-        plugins.hooks.lydite_start(run=run)
+    _tell(plugins, "lydite_start", run=run)
 
 
 def tell_step(plugins: Plugins, report: StepReport) -> None:
@@ -26,8 +27,7 @@ def tell_step(plugins: Plugins, report: StepReport) -> None:
     Raises:
         PluginError: when one of them raises.
     """
-    with _naming(plugins, "lydite_step"):
-        plugins.hooks.lydite_step(report=report)
+    _tell(plugins, "lydite_step", report=report)
 
 
 def tell_finish(plugins: Plugins, result: RunResult) -> None:
@@ -36,14 +36,21 @@ def tell_finish(plugins: Plugins, result: RunResult) -> None:
     Raises:
         PluginError: when one of them raises.
     """
-    with _naming(plugins, "lydite_finish"):
-        plugins.hooks.lydite_finish(result=result)
+    _tell(plugins, "lydite_finish", result=result)
+
+
+def _tell(plugins: Plugins, hook: str, **told: RunInfo | StepReport | RunResult) -> None:
+    if current().is_main:  # of a run in several processes one speaks
+        with _naming(plugins, hook):
+            getattr(plugins.hooks, hook)(**told)
 
 
 @contextmanager
 def _naming(plugins: Plugins, hook: str) -> Iterator[None]:
     try:
         yield
+    except ObserverStartError:  # says itself who it is
+        raise
     except Exception as error:
         raise PluginError(
             f"{_raiser(plugins, hook, error)} failed in its {hook}: {type(error).__name__}: {error}; "

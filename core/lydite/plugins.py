@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import pluggy
 
@@ -28,14 +28,19 @@ from lydite.suggest import did_you_mean
 BLOCK_VARIABLE: Final = "LYDITE_DISABLED_PLUGINS"
 """Names of distributions or entry points, separated by commas, that are never imported."""
 
-Kind: TypeAlias = Literal["rewards", "group_rewards", "formats", "datasets", "judges"]
-KINDS: Final[tuple[Kind, ...]] = ("rewards", "group_rewards", "formats", "datasets", "judges")
+Kind: TypeAlias = Literal[
+    "rewards", "group_rewards", "formats", "datasets", "judges", "environments", "observers", "algorithms"
+]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 SINGULAR: Final[Mapping[Kind, str]] = {
     "rewards": "reward",
     "group_rewards": "group reward",
     "formats": "format",
     "datasets": "data set",
     "judges": "judge",
+    "environments": "environment",
+    "algorithms": "algorithm",
+    "observers": "observer",
 }
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from lydite.errors import CheckpointError
+from lydite.independence import Independence
 from lydite.types import EvalReport
 
 
@@ -35,12 +36,16 @@ class Progress:
     """Answers that the last evaluation could judge."""
     evaluations_since_best: int = 0
     peak_memory_bytes: float = 0.0
+    independence: Independence = field(default_factory=Independence)
+    """Whether reward and held-out metric go the same way."""
 
     def saw_evaluation(self, report: EvalReport) -> bool:
         """Takes note of an evaluation; True when it is the best so far."""
         if self.first_heldout is None:
             self.first_heldout = report.value
         self.last_heldout, self.heldout_n = report.value, report.n
+        scores = [group.completions[0].reward for group in report.answers]
+        self.independence.saw_evaluation(report.step, report.metric, report.value, scores)
         better = self.best_heldout is None or report.value > self.best_heldout
         if better:
             self.best_heldout, self.best_step, self.evaluations_since_best = report.value, report.step, 0
@@ -50,6 +55,7 @@ class Progress:
 
     def saw_reward(self, reward: float | None) -> None:
         """Takes note of a step's mean reward, where there was one."""
+        self.independence.saw_reward(reward)
         if self.first_reward is None:
             self.first_reward = reward
         if reward is not None:
@@ -72,7 +78,7 @@ class Progress:
                 f"the checkpoint remembers {sorted(content)}, and this version of lydite {sorted(names)}; "
                 "go on with the version that the run's manifest names"
             )
-        return cls(**content)
+        return cls(**{**content, "independence": Independence.from_json(content["independence"])})
 
 
 def seed_for(seed: int, purpose: str, step: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lydite.data import Skipped, drop_long_prompts
+from lydite.environments.offered import NOTHING_SAID
 from lydite.errors import DataError
 from lydite.policy import Policy
 from lydite.prepare import Prepared
@@ -24,15 +25,22 @@ class Prompts:
 def encode_prompts(prepared: Prepared, policy: Policy) -> Prompts:
     """Every sample under the model's chat template; those that are too long are listed, never cut.
 
+    Where the run has an environment, what it opens with is part of the prompt, and so are the tools that it offers.
+
     Raises:
-        DataError: when fewer prompts are left than one step needs.
+        DataError: when fewer prompts are left than one step needs, or an environment cannot begin with a sample.
     """
     config = prepared.config
     instructions = prepared.format.instructions if config.format.instruct else ""
+    environments = prepared.environments
     made: dict[str, Prompt] = {}
 
     def length(sample: Sample) -> int:
-        made[sample.id] = policy.encode(sample, instructions=instructions, system=config.data.system)
+        opening = environments.opening(sample) if environments is not None else NOTHING_SAID
+        made[sample.id] = policy.encode(
+            sample, instructions=instructions, system=config.data.system,
+            opening=opening.messages, tools=opening.tools,
+        )  # fmt: skip
         return len(made[sample.id].token_ids)
 
     def encoded(samples: Sequence[Sample], limit: int) -> tuple[tuple[Prompt, ...], tuple[Skipped, ...]]:

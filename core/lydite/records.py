@@ -7,11 +7,14 @@ be compared with those of a run that was never stopped.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from lydite.types import (
     Component,
+    Divergence,
+    Episode,
     EvalReport,
     Evidence,
     FormatError,
@@ -23,11 +26,14 @@ from lydite.types import (
 )
 
 
-def completion_records(step: int, scored: Scored) -> Iterator[dict[str, Any]]:
-    """One record for each completion of a step, in order."""
+def completion_records(step: int, scored: Scored, left_out: Collection[str] = frozenset()) -> Iterator[dict[str, Any]]:
+    """One record for each completion of a step, in order.
+
+    Those of the samples in `left_out` were not trained on, and say so: `"trained": false`.
+    """
     for group in scored.groups:
         sample = group.prompt.sample
-        columns = _plain_columns(sample)
+        columns = plain_columns(sample)
         for one in group.completions:
             yield {
                 "step": step,
@@ -40,17 +46,19 @@ def completion_records(step: int, scored: Scored) -> Iterator[dict[str, Any]]:
                 **_said(one),
                 "reward": one.reward,
                 "advantage": one.advantage,
+                **({"trained": False} if sample.id in left_out else {}),
                 "rewards": {name: _component(component) for name, component in one.components.items()},
             }
 
 
-def eval_record(report: EvalReport) -> dict[str, Any]:
-    """One held-out evaluation with every answer of it."""
+def eval_record(report: EvalReport, divergence: Divergence | None = None) -> dict[str, Any]:
+    """One held-out evaluation with every answer of it, and how the reward has parted from it, if it has."""
     return {
         "step": report.step,
         "metric": report.metric,
         "value": report.value,
         "n": report.n,
+        "divergence": asdict(divergence) if divergence is not None else None,
         "answers": [_answer(group) for group in report.answers],
     }
 
@@ -71,7 +79,7 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _plain_columns(sample: Sample) -> dict[str, Any]:
+def plain_columns(sample: Sample) -> dict[str, Any]:
     """The sample's columns that have a form in JSON, so that other rewards can be asked later; the rest is left out."""
     plain = {}
     for name, value in sample.columns.items():
@@ -98,6 +106,7 @@ def _answer(group: ScoredGroup) -> dict[str, Any]:
 
 
 def _said(one: ScoredCompletion) -> dict[str, Any]:
+    """The answer; of an episode, the model's last turn, and beside it the whole transcript."""
     parsed = one.completion.parsed
     reasoning, broken = ("", parsed.reason) if isinstance(parsed, FormatError) else (parsed.reasoning, None)
     return {
@@ -107,6 +116,21 @@ def _said(one: ScoredCompletion) -> dict[str, Any]:
         "answer": one.completion.answer,
         "reasoning": reasoning,
         "format_error": broken,
+        **_played(one.completion.episode),
+    }
+
+
+def _played(episode: Episode | None) -> dict[str, Any]:
+    if episode is None:
+        return {}
+    return {
+        "turns": [dict(turn) for turn in episode.turns],
+        "episode": {
+            "reward": episode.reward,
+            "rewards": list(episode.rewards),
+            "ended": episode.ended,
+            "error": episode.error,
+        },
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from lydite.errors import CheckpointError, ConfigError
 
-LOGS: Final = ("metrics.jsonl", "timings.jsonl", "completions.jsonl", "probes.jsonl", "evals.jsonl")
+LOGS: Final = ("metrics.jsonl", "timings.jsonl", "completions.jsonl", "probes.jsonl", "evals.jsonl", "pool.jsonl")
 """The files that grow while a run goes on."""
 
 
@@ -24,8 +24,10 @@ class RunFolder:
     process is killed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
         self.path = path
+        self.writes = writes
+        """False where another process of the same run writes it: then nothing is written here."""
         self._lock: int | None = None
 
     @classmethod
@@ -102,6 +104,8 @@ class RunFolder:
         Raises:
             CheckpointError: when they cannot be written, for example on a full disk.
         """
+        if not self.writes:
+            return
         lines = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
         try:
             with (self.path / log).open("a", encoding="utf-8") as file:
@@ -122,7 +126,7 @@ class RunFolder:
         Raises:
             CheckpointError: when a log is shorter than it was: somebody changed it.
         """
-        for log in LOGS:
+        for log in LOGS if self.writes else ():
             path, size = self.path / log, offsets.get(log, 0)
             have = path.stat().st_size if path.exists() else 0
             if have < size:
@@ -132,7 +136,16 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> Path:
         """Writes a whole file so that a reader finds the old one or the new one, never half of it."""
-        return write_atomically(self.path / name, text.encode())
+        path = self.path / name
+        return write_atomically(path, text.encode()) if self.writes else path
+
+    def write_bytes(self, name: str, content: bytes) -> Path:
+        """As `write_text`; the name may have a folder in front, which is made."""
+        path = self.path / name
+        if not self.writes:
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return write_atomically(path, content)
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
         """Writes a JSON file for people and programs, in the order of its keys."""

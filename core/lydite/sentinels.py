@@ -8,16 +8,15 @@ first step, at the price of a sum over the adapter and one short answer.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
 
 from lydite.config import SentinelsConfig
 from lydite.errors import SentinelError
-from lydite.objective import Batch, LossMetrics
+from lydite.objective import Batch
 from lydite.policy import Policy
 from lydite.policy.answers import answer_logps
 from lydite.rollout import Engine
@@ -32,6 +31,15 @@ CANARY_TEXT: Final = (
 """What every canary is asked. About 75 tokens, so that it fills more than two blocks of 16 of a prefix cache."""
 _CANCELS: Final = 1e-6  # of advantages, which are float32 and of size 1
 _GO_ON: Final = "sentinels.enabled = false trains without these checks"
+
+
+class Live(Protocol):
+    """What a micro-batch came to, as far as it is looked at here."""
+
+    @property
+    def live(self) -> Tensor:
+        """How many of its tokens have a gradient, as a scalar."""
+        ...
 
 
 class Sentinels:
@@ -50,7 +58,7 @@ class Sentinels:
             self._before = fingerprint(self._policy.trainable().values())
             self._had_gradient = False
 
-    def saw_gradient(self, norm: float, parts: Sequence[LossMetrics], rows: Batch, step: int) -> None:
+    def saw_gradient(self, norm: float, parts: Sequence[Live], rows: Batch, step: int) -> None:
         """Looks at the gradient of an update on these rows, whose micro-batches said `parts` of their losses.
 
         Raises:
@@ -150,13 +158,15 @@ def fingerprint(parameters: Iterable[Tensor]) -> Tensor:
 
 
 def _advantages_cancel(rows: Batch) -> bool:
-    """True when equal completions of equal prompts have advantages that add up to 0.
+    """True when equal completions of equal prompts have advantages that add up to 0, each token's by itself.
 
     Then so do their gradients, exactly: a policy that gives one answer only, and a reward that is not sure of it.
     """
-    sums: dict[tuple[int, ...], float] = defaultdict(float)
-    counted = rows.completion_mask.any(1).tolist()
+    mask = rows.completion_mask
+    of_tokens = rows.advantages if rows.advantages.dim() > 1 else rows.advantages[:, None].expand(mask.shape)
+    counted = torch.where(mask, of_tokens, 0.0).cpu()
+    sums: dict[tuple[int, ...], Tensor] = {}
     seen = [ids[kept].tolist() for ids, kept in zip(rows.input_ids, rows.attention_mask.bool(), strict=True)]
-    for ids, counts, advantage in zip(seen, counted, rows.advantages.tolist(), strict=True):
-        sums[tuple(ids)] += advantage if counts else 0.0
-    return all(abs(total) < _CANCELS * rows.size for total in sums.values())
+    for ids, advantages in zip(seen, counted, strict=True):
+        sums[tuple(ids)] = sums.get(tuple(ids), torch.zeros(mask.shape[1])) + advantages
+    return all(bool((total.abs() < _CANCELS * rows.size).all()) for total in sums.values())

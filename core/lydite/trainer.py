@@ -1,28 +1,27 @@
-"""The training loop: GRPO from prompts to updates, in the order in which it happens.
+"""The training loop: from prompts to updates, in the order in which it happens.
 
-What PPO has and this has not: a value network and its loss (a group's mean reward is the baseline), and
-separate old log-probs on the first pass over a sampling (the policy that sampled is the policy that is
-trained, so its own detached log-probs are the old ones).
-
-Source: Shao et al. 2024, DeepSeekMath (arXiv 2402.03300), section 4.1.
+What an update makes of the completions is for the run's algorithm to say; see `lydite.algorithms`.
 """
 
 from __future__ import annotations
 
+import logging
 import time
-from typing import Final
+from typing import Final, Literal
 
 from lydite.adapter_folder import save_adapter_atomically
 from lydite.checkpoint import Checkpoint, save_checkpoint
-from lydite.collect import Collector
+from lydite.collect import Collected, Collector
 from lydite.config import RunConfig
-from lydite.errors import EngineError
+from lydite.distributed import check_same_policy, check_same_step, with_way_back
+from lydite.environments import episode_figures
+from lydite.errors import EngineError, ProcessError
 from lydite.evaluate import evaluate
+from lydite.kept_rollouts import save_rollouts
 from lydite.learner import Learner
 from lydite.lengths import lengths
 from lydite.measure import Stopwatch, memory
 from lydite.observers import tell_step
-from lydite.optimizer import restore_optimizer
 from lydite.policy import Policy
 from lydite.prepare import Prepared
 from lydite.probes import Probes
@@ -32,11 +31,16 @@ from lydite.records import completion_records, eval_record
 from lydite.rollout import Engine
 from lydite.runfolder import RunFolder
 from lydite.sentinels import Sentinels
-from lydite.types import EvalReport, Scored, StepReport
+from lydite.types import Divergence, EvalReport, Scored, StepReport
 
+logger = logging.getLogger("lydite")
 CHECKPOINTS: Final = "checkpoints"
 BEST: Final = "best"
 ADAPTER: Final = "adapter"
+_LOOK: Final = (
+    "A reward may be exploited: read the completions that it pays most, and see lydite report. "
+    "The adapter of the best evaluation is kept in checkpoints/best"
+)
 
 
 class Trainer:
@@ -60,7 +64,7 @@ class Trainer:
         self._folder = folder
         self._collector = Collector(prepared, engine, prompts)
         self._sentinels = Sentinels(prepared.config.sentinels, policy, engine)
-        self._learner = Learner(policy, prepared.config, self._sentinels)
+        self._learner = Learner(policy, prepared.config, self._sentinels, prepared.plugins)
         self._probes = Probes(
             prepared.stack,
             prepared.config.probes,
@@ -75,14 +79,15 @@ class Trainer:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Goes back to a checkpoint: weights, optimiser, counts, reward stack and logs."""
         self._policy.load_adapter_state(checkpoint.adapter)
-        restore_optimizer(self._learner.optimizer, checkpoint.optimizer)
+        self._learner.restore(checkpoint)
         self.progress = Progress.from_json(checkpoint.state["progress"])
         self._prepared.stack.load_state_dict(checkpoint.state["stack"])
+        self._collector.load_state_dict(checkpoint.state.get("prompts", {}))
         self._folder.rewind(checkpoint.state["logs"])
         self._saved_step = checkpoint.step
 
     def run(self) -> str:
-        """Trains to the end, and says how it ended: `finished` or `early_stop`.
+        """Trains to the end, and says how it ended: `finished`, `early_stop` or `divergence`.
 
         Raises:
             EngineError: when the engine fails, twice where it samples; what is finished is saved by then.
@@ -90,8 +95,8 @@ class Trainer:
         """
         try:
             return self._steps()
-        except EngineError as error:
-            raise EngineError(self._way_back(error)) from error
+        except (EngineError, ProcessError) as error:
+            raise with_way_back(error, self._folder.path, self._step, self._saved_step) from error
 
     def _steps(self) -> str:
         train = self.config.train
@@ -100,51 +105,56 @@ class Trainer:
         self._sentinels.canary(self.progress.step)
         if self.progress.step == 0:
             self._first_evaluation()
-        while self.progress.step < train.max_steps and not self._out_of_patience():
+        while self.progress.step < train.max_steps and self._stopped_by() is None:
             step = self._step = self.progress.step + 1
             watch = Stopwatch(self._policy.device)
-            scored = self._collected(step, watch)
+            collected = self._collected(step, watch)
+            scored = collected.asked
+            if self.config.sampling.keep_rollouts:
+                save_rollouts(self._folder, step, collected.trained)
             with watch.part("probe"):
                 probed = self._probes.round([group.prompt for group in scored.groups], step)
             with watch.part("train"):
-                learned = self._learner.learn(step, scored, self.progress)
+                learned = self._learner.learn(step, collected.trained, self.progress)
             self._engine.take_adapter(self._policy)
             with watch.part("sentinels"):
                 learned.update(self._sentinels.after_hand_over(step))
-            sampled = sum(len(one.generated.token_ids) for group in scored.groups for one in group.completions)
+            sampled = sum(one.generated.sampled for group in scored.groups for one in group.completions)
             self.progress.step = step
             self.progress.num_tokens += sampled
             self.progress.saw_reward(scored.metrics.get("reward"))
             heldout = self._evaluate_if_due(step, watch)
 
-            figures = {**scored.metrics, **lengths(scored), **learned, **probed.metrics}
+            figures = {**scored.metrics, **lengths(scored), **episode_figures(scored), **learned, **probed.metrics}
             metrics = {**figures, "num_tokens": float(self.progress.num_tokens)}
             timings = self._timings(watch, scored, sampled)
-            self._folder.append("completions.jsonl", completion_records(step, scored))
+            self._folder.append("completions.jsonl", completion_records(step, scored, collected.left_out))
+            self._folder.append("pool.jsonl", collected.standings)
             if probed.records:
                 self._folder.append("probes.jsonl", probed.records)
             self._folder.append("metrics.jsonl", [{"step": step, **metrics}])
             self._folder.append("timings.jsonl", [{"step": step, **timings}])
-            if step % train.save_steps == 0 or step == train.max_steps or self._out_of_patience():
+            if step % train.save_steps == 0 or step == train.max_steps or self._stopped_by() is not None:
+                check_same_policy(self._policy)
                 self._save()
-            report = StepReport(step, train.max_steps, metrics, timings, scored, heldout)
+            report = StepReport(step, train.max_steps, metrics, timings, scored, heldout, self._divergence())
             tell_step(self._prepared.plugins, report)
-        return "finished" if self.progress.step == train.max_steps else "early_stop"
+        stopped_by = self._stopped_by() if self.progress.step < train.max_steps else None
+        return stopped_by or "finished"
 
-    def _collected(self, step: int, watch: Stopwatch) -> Scored:
-        """The step's completions. When the engine fails twice, all that is finished is saved before it is told."""
+    def _collected(self, step: int, watch: Stopwatch) -> Collected:
+        """The step's completions. When the engine fails twice, or a process is lost while they are made, all that is
+        finished is saved before it is told.
+        """
         try:
-            return self._collector.collect(step, watch)
-        except EngineError:
+            collected = self._collector.collect(step, watch)
+            check_same_step(collected.trained)
+            return collected
+        except (EngineError, ProcessError):
+            self._collector.undo()
             if self._saved_step < self.progress.step:
                 self._save()
             raise
-
-    def _way_back(self, error: EngineError) -> str:
-        """What went wrong, what is saved, and how to go on."""
-        folder, step = self._folder.path, self._saved_step
-        saved = f"everything up to step {step} is saved in {folder}" if step else f"no step is saved yet in {folder}"
-        return f"step {self._step}: {error}\n{saved}; to go on: lydite train --resume {folder}"
 
     def _evaluate_if_due(self, step: int, watch: Stopwatch) -> EvalReport | None:
         evaluation = self.config.eval
@@ -174,30 +184,55 @@ class Trainer:
             max_length=evaluation.max_completion_length or self.config.train.max_completion_length,
             step=step,
         )
-        self._folder.append("evals.jsonl", [eval_record(report)])
-        if self.progress.saw_evaluation(report):
+        best = self.progress.saw_evaluation(report)
+        divergence = self._divergence()
+        self._folder.append("evals.jsonl", [eval_record(report, divergence)])
+        if best:
             self._save_best()
+        first = self.progress.independence.parted_in_a_row == evaluation.divergence_patience
+        if divergence is not None and first and self._folder.writes:  # once, and by one process
+            logger.warning("step %d: %s. %s", step, divergence, _LOOK)
         return report
 
-    def _out_of_patience(self) -> bool:
-        patience = self.config.eval.early_stop_patience if self.config.eval else None
-        return patience is not None and self.progress.evaluations_since_best >= patience
+    def _divergence(self) -> Divergence | None:
+        """How reward and held-out metric have parted, where the run looks at it."""
+        evaluation = self.config.eval
+        if evaluation is None or evaluation.on_divergence == "off":
+            return None
+        return self.progress.independence.divergence(evaluation.divergence_patience)
+
+    def _stopped_by(self) -> Literal["early_stop", "divergence"] | None:
+        """What ends the run before its last step; None while it goes on."""
+        evaluation = self.config.eval
+        if evaluation is None:
+            return None
+        if evaluation.on_divergence == "stop" and self._divergence() is not None:
+            return "divergence"
+        patience = evaluation.early_stop_patience
+        return "early_stop" if patience is not None and self.progress.evaluations_since_best >= patience else None
 
     def _save_best(self) -> None:
         """Replaces the adapter of the best evaluation; the old one stays until the new one is whole."""
-        save_adapter_atomically(self._policy, self._folder.path / CHECKPOINTS / BEST)
+        if self._folder.writes:
+            save_adapter_atomically(self._policy, self._folder.path / CHECKPOINTS / BEST)
 
     def _save(self) -> None:
         state = {
             "progress": self.progress.to_json(),
             "stack": self._prepared.stack.state_dict(),
+            "prompts": self._collector.state_dict(),
             "logs": self._folder.offsets(),
         }
         checkpoint = Checkpoint(
-            self.progress.step, self._policy.adapter_state(), self._learner.optimizer.state_dict(), state
+            self.progress.step,
+            self._policy.adapter_state(),
+            self._learner.optimizer.state_dict(),
+            state,
+            self._learner.state_beside(),
         )
         before = time.perf_counter()
-        save_checkpoint(self._folder.path / CHECKPOINTS, checkpoint, keep=self.config.train.save_total_limit)
+        if self._folder.writes:
+            save_checkpoint(self._folder.path / CHECKPOINTS, checkpoint, keep=self.config.train.save_total_limit)
         self._saved_step = self.progress.step
         self._saved_in = time.perf_counter() - before
 

@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
-
-class Message(TypedDict):
-    """One turn of a conversation: who speaks, and what is said."""
-
-    role: str
-    content: str
+from lydite.conversation import Ended as Ended
+from lydite.conversation import Episode as Episode
+from lydite.conversation import Message as Message
+from lydite.conversation import Observation as Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +55,22 @@ class Completion:
     """One answer of the model, as a verifier sees it."""
 
     text: str
-    """Decoded without special tokens."""
+    """Decoded without special tokens; of an episode, the model's last turn."""
     parsed: Parsed | FormatError
     raw: str = ""
-    """Decoded with special tokens."""
+    """Decoded with special tokens; of an episode, everything after the prompt."""
     tokens: int = 0
-    """Length in tokens, the end token included."""
+    """Length in tokens that the model sampled, the end token included."""
     finish_reason: Literal["stop", "length"] = "stop"
     index: int = 0
     """Place in its group, from 0."""
+    episode: Episode | None = None
+    """What happened in its environment; None in a run without one."""
+
+    @property
+    def turns(self) -> tuple[Message, ...]:
+        """All that was said after the prompt: the answer alone, or an episode's messages."""
+        return ({"role": "assistant", "content": self.text},) if self.episode is None else self.episode.turns
 
     @property
     def answer(self) -> str | None:
@@ -162,18 +167,33 @@ class Prompt:
     sample: Sample
     text: str
     token_ids: tuple[int, ...]
+    opening: tuple[Message, ...] = ()
+    """What an environment said before the model's first turn; it is part of text and tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """The tokens of one completion as an engine sampled them, the end token included."""
+    """The tokens of one completion as an engine sampled them, the end token included.
+
+    Of an episode, all turns end to end, with the tokens that its environment put between them.
+    """
 
     token_ids: tuple[int, ...]
     text: str
+    """Without special tokens; of an episode, the model's last turn."""
     raw: str
     finish_reason: Literal["stop", "length"]
     logps: tuple[float, ...] | None = None
-    """Log-probability of each token under the sampling policy, where the engine gives it."""
+    """Log-probability of each token under the sampling policy, where the engine gives it; 0 for inserted tokens."""
+    trained: tuple[bool, ...] | None = None
+    """True for the tokens that the model itself said, the only ones that are trained on; None: all of them."""
+    episode: Episode | None = None
+    """What happened in its environment; None in a run without one."""
+
+    @property
+    def sampled(self) -> int:
+        """How many of the tokens the model itself said."""
+        return len(self.token_ids) if self.trained is None else sum(self.trained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +259,8 @@ class StepReport:
     scored: Scored | None
     heldout: EvalReport | None = None
     """The held-out evaluation, at the steps that had one."""
+    divergence: Divergence | None = None
+    """How the reward and the held-out metric have parted, at every step while they have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +272,35 @@ class EvalReport:
     value: float
     n: int
     answers: tuple[ScoredGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """Reward up and held-out metric down, since the metric was at its best: a reward may be exploited."""
+
+    step: int
+    """Of the evaluation that shows it."""
+    best_step: int
+    """Of the best evaluation."""
+    metric: str
+    best: float
+    """The held-out metric at its best, and at this evaluation."""
+    value: float
+    reward_then: float
+    """The training reward around the best evaluation, and of the latest steps."""
+    reward_now: float
+    worse: int
+    """Held-out prompts that scored less than at the best, and more."""
+    better: int
+    chance: float
+    """That so many or more of those got worse by chance."""
+
+    def __str__(self) -> str:
+        return (
+            f"since step {self.best_step} the training reward rose from {self.reward_then:.3g} to {self.reward_now:.3g}"
+            f", while held-out {self.metric} fell from {self.best:.3g} to {self.value:.3g}: of the "
+            f"{self.worse + self.better} questions whose score changed, {self.worse} got worse"
+        )
 
 
 @dataclass(frozen=True, slots=True)

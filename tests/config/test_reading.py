@@ -144,8 +144,8 @@ class TestValues:
             ("train", "beta", float("nan"), "got nan, expected a number of at least 0"),
             ("train", "learning_rate", 0, "got 0, expected a number greater than 0"),
             ("train", "top_p", 1.5, "expected a number greater than 0 and of at most 1"),
-            ("train", "num_generations", 1, "got 1, expected a whole number of at least 2"),
-            ("train", "loss_type", "dappo", "did you mean 'dapo'?"),
+            ("train", "num_generations", 0, "got 0, expected a whole number of at least 1"),
+            ("train", "loss_type", "dapoo", "did you mean 'dapo'?"),
             ("train", "mask_truncated_completions", "true", "write true without quotes"),
             ("train", "mask_truncated_completions", 1, "got 1, expected true or false"),
             ("model", "keep_16bit", "down_proj", 'write ["down_proj"]'),
@@ -199,6 +199,12 @@ class TestParts:
         assert "rewards.tidy.schedule_steps needs weight_to" in said
         assert "length.only_if = 'right'" in said
         assert "length.target is from 1 to length.max_length = 8, got 0" in said
+
+    def test_only_a_punishment_for_length_is_for_every_completion(self, tables: dict[str, Any]) -> None:
+        tables["length"] = {"kind": "cosine", "max_length": 8}
+        assert "length.only_if is missing" in problem(tables)
+        tables["length"] = {"kind": "soft_overlong", "max_length": 8, "cache": 2}
+        assert read_config(tables).length is not None
 
     @pytest.mark.parametrize(
         ("reward", "said"),

@@ -9,7 +9,22 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from pydantic.fields import FieldInfo
 
-from lydite.config import LengthConfig, RewardConfig, RunConfig, Section, TrainConfig
+from lydite.config import (
+    DistributedConfig,
+    EnvironmentConfig,
+    LengthConfig,
+    OnlineDpoConfig,
+    PpoConfig,
+    RewardConfig,
+    RlooConfig,
+    RunConfig,
+    SamplingConfig,
+    Section,
+    StackConfig,
+    TrainConfig,
+)
+from lydite.config.algorithms import NOT_IN
+from lydite.config.objective_checks import LOSSES_WITH, SCALES
 from lydite.configfile import config_difference, read_config, write_config
 from lydite.configfile.fields import all_fields
 
@@ -76,12 +91,97 @@ LAYERS: list[dict[str, SearchStrategy[Any]]] = [
     {"gradient_checkpointing": st.just(False), "activation_offloading": st.just(False)},
     {"gradient_checkpointing": st.sampled_from(["auto", True]), "activation_offloading": st.booleans()},
 ]
+TRAIN = TrainConfig.model_fields
+
+
+def objective(loss: str) -> dict[str, SearchStrategy[Any]]:
+    """A loss, and of the keys that only some losses have those that it has."""
+    fixed = {key: st.just(TRAIN[key].default) for key, losses in LOSSES_WITH.items() if loss not in losses}
+    own: dict[str, dict[str, SearchStrategy[Any]]] = {
+        "luspo": {"importance_sampling_level": st.just("sequence")},
+        "cispo": {"epsilon_high": st.none() | st.floats(1, 9)},
+        "vespo": {"vllm_importance_sampling_mode": st.sampled_from(["token_truncate", "token_mask"])},
+    }
+    return {"loss_type": st.just(loss), **fixed, **own.get(loss, {})}
+
+
+def advantages(estimator: str) -> dict[str, SearchStrategy[Any]]:
+    """An estimator, its scales, and its options."""
+    passes = estimator == "pass_at_k"
+    return {
+        "advantage_estimator": st.just(estimator),
+        "scale_rewards": st.sampled_from(SCALES[estimator]),
+        "pass_at_k": st.integers(1, 2) if passes else st.just(TRAIN["pass_at_k"].default),
+        "pass_reward": st.floats(-9, 9) if passes else st.just(TRAIN["pass_reward"].default),
+    }
+
+
+OBJECTIVES = [objective(loss) for loss in get_args(TRAIN["loss_type"].annotation)]
+ADVANTAGES = [advantages(estimator) for estimator in SCALES]
+IN_GROUPS = {key: TRAIN[key].default for key in ADVANTAGES[0]}
+KL: list[dict[str, SearchStrategy[Any]]] = [
+    {"kl_estimator": st.just("k1"), "use_bias_correction_kl": st.just(True)},
+    {"kl_estimator": st.sampled_from(["k2", "k3"])},
+]
 fields = RunConfig.model_fields
+
+
+@st.composite
+def algorithms(draw: st.DrawFn, train: TrainConfig, stack: StackConfig) -> dict[str, Any]:
+    """An algorithm with its table, and the keys that it does not have as they are by default."""
+    name = draw(st.sampled_from(["rloo", "ppo", "online_dpo", "mine"] + ["grpo"] * 3))
+    if name in ("grpo", "mine"):
+        return {"algorithm": name, "algorithm_options": {"at_least": 0.5} if name == "mine" else {}}
+    unread = {key: TRAIN[key].default for key in NOT_IN[name]} | {"loss_type": "dapo"}
+    own = {
+        "rloo": sections(RlooConfig, reward_clip_range=st.none() | st.just((-1.0, 2.0))),
+        "online_dpo": sections(
+            OnlineDpoConfig, pairs=st.sampled_from(["best_worst", *(["ranked"] * (1 - train.num_generations % 2))])
+        ),
+        "ppo": sections(PpoConfig),
+    }
+    return {
+        "algorithm": name,
+        name: draw(own[name]),
+        "train": train.model_copy(update=unread),
+        "stack": stack.model_copy(update={"aggregate": "sum_then_normalize"}),
+    }
+
+
+SAMPLING = SamplingConfig.model_fields
+
+
+def as_by_default(*keys: str) -> dict[str, SearchStrategy[Any]]:
+    return {key: st.just(SAMPLING[key].default) for key in keys}
+
+
+@st.composite
+def samplings(draw: st.DrawFn, *, flat_groups_teach: bool) -> SamplingConfig:
+    """An order with the keys that it has, retired prompts or none, and refills where the algorithm can have them."""
+    orders = {
+        "shuffle": as_by_default("target", "exploration", "difficulty_column"),
+        "curriculum": as_by_default("target", "exploration"),
+        "frontier": as_by_default("difficulty_column"),
+    }
+    order = draw(st.sampled_from(list(orders)))
+    retired = draw(st.booleans())
+    return draw(
+        sections(
+            SamplingConfig,
+            order=st.just(order),
+            pass_by=st.sampled_from([(), ("correct",)]),
+            **orders[order],
+            **({} if retired else as_by_default("retire_at", "retire_after", "retest_every")),
+            **({"retire_at": st.floats(0.5, 1.0)} if retired else {}),
+            **(as_by_default("max_refills", "flat_groups") if flat_groups_teach else {}),
+        )
+    )
 
 
 @st.composite
 def configs(draw: st.DrawFn) -> RunConfig:
     group, passes = draw(st.integers(2, 4)), draw(st.integers(1, 3))
+    kind = draw(st.sampled_from(["soft_overlong", "cosine", "target"]))
     given = {
         "name": draw(st.sampled_from(["run", "äpfel 1", "a.b"])),
         "output_dir": draw(texts),
@@ -97,13 +197,17 @@ def configs(draw: st.DrawFn) -> RunConfig:
                 vllm_importance_sampling_clip_min=st.none() | st.floats(0, 1),
                 vllm_importance_sampling_clip_max=st.floats(1, 9),
                 **draw(st.sampled_from(LAYERS)),
+                **draw(st.sampled_from(OBJECTIVES)),
+                **draw(st.sampled_from(ADVANTAGES)),
+                **draw(st.sampled_from(KL)),
             )
         ),
         "length": draw(
             st.none()
             | sections(
                 LengthConfig,
-                only_if=st.just("correct"),
+                kind=st.just(kind),
+                only_if=st.just("correct") | (st.none() if kind == "soft_overlong" else st.nothing()),
                 max_length=st.just(9),
                 cache=st.integers(1, 9),
                 target=st.integers(1, 9),
@@ -116,8 +220,17 @@ def configs(draw: st.DrawFn) -> RunConfig:
     if given["engine"].use == "scripted" and not given["engine"].script:
         given["engine"] = given["engine"].model_copy(update={"script": ("yes",)})
     if given["stack"].aggregate == "normalize_then_sum":
-        given["train"] = given["train"].model_copy(update={"scale_rewards": "group"})
+        given["train"] = given["train"].model_copy(update=IN_GROUPS)
+    given |= draw(algorithms(given["train"], given["stack"]))
+    teach = given["algorithm"] == "ppo" or given["train"].advantage_estimator == "reinforce_plus_plus"
+    given["sampling"] = draw(samplings(flat_groups_teach=teach))
     given["data"] = draw(data)
+    given["environment"] = draw(st.none() | sections(EnvironmentConfig))
+    shared_out = given["model"].quantization == "none" and given["lora"].enabled and given["engine"].use == "hf"
+    shared_out = shared_out and not given["train"].activation_offloading
+    strategies = ["ddp", "fsdp2"] if shared_out else ["ddp"]
+    given["distributed"] = draw(sections(DistributedConfig, strategy=st.sampled_from(strategies)))
+    given["observers"] = draw(st.dictionaries(texts, options, max_size=2))
     evaluation = get_args(fields["eval"].annotation)[0]
     given["eval"] = draw(st.none() | sections(evaluation, reward=rewards | moving, data=st.none() | data))
     return RunConfig(seed=draw(st.integers(0, 99)), plugins=draw(st.lists(texts, max_size=2).map(tuple)), **given)
@@ -140,7 +253,7 @@ def test_the_property_above_reaches_every_key(tables: dict[str, Any]) -> None:
     seen: set[str] = set()
 
     @given(config=configs())
-    @settings(max_examples=350, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=500, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
     def collect(config: RunConfig) -> None:
         dumped = config.model_dump()
         for path, field in all_fields().items():

@@ -123,15 +123,17 @@ def test_merge(dtype: str, width: int) -> None:
     assert "st.global.v4.b32" in ptx
 
 
-@pytest.mark.parametrize(("dtype", "capped"), [("bf16", False), ("fp16", True), ("fp32", False)])
-def test_logps(dtype: str, capped: bool) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "capped", "of_entropy"), [("bf16", False, False), ("fp16", True, True), ("fp32", False, False)]
+)
+def test_logps(dtype: str, capped: bool, of_entropy: bool) -> None:
     pointers = dict.fromkeys(("products", "partial", "logps", "entropy", "terms", "scale"), "*fp32")
     pointers |= dict.fromkeys(("first", "last", "cap", "factor"), "fp32") | {"ids": "*i64", "out": f"*{dtype}"}
     fold = {"CAPPED": capped, "PART": PART, "BLOCK": FOLD_BLOCK}
     ptx = compiled("fold", pointers, fold, WARPS, "programs_logps").asm["ptx"]
     assert ptx.count("ld.global.v4.b32") == FOLD_BLOCK // 32 // WARPS // 4, "sixteen bytes a load"
     compiled("merge", pointers, {"CAPPED": capped, "PARTS": 8}, 1, "programs_logps")
-    slopes = {"CAPPED": capped, "SCALED": capped, "BLOCK": SLOPE_BLOCK}
+    slopes = {"CAPPED": capped, "SCALED": capped, "ENTROPY": of_entropy, "BLOCK": SLOPE_BLOCK}
     done = compiled("slopes", pointers, slopes, WARPS, "programs_logps")
     assert done.asm["ptx"].count("ld.global.v4.b32") == SLOPE_BLOCK // 32 // WARPS // 4
     assert "st.global.v4.b32" in done.asm["ptx"]

@@ -68,6 +68,54 @@ def test_values_and_slopes_are_those_of_float64(
     torch.testing.assert_close(product.double(), expected_slope, rtol=near + rounding, atol=least)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(1, 9),
+    vocabulary=st.integers(2, 90),
+    kind=st.sampled_from([torch.bfloat16, torch.float32]),
+    spread=st.floats(0.1, 12.0),
+    scale=st.sampled_from([1.0, 0.0625, 1.5]),
+    softcap=st.sampled_from([None, 2.0, 30.0]),
+    temperature=st.sampled_from([1.0, 0.7, 1.3]),
+    several=st.integers(1, 4),
+    upstream=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_the_slope_of_the_entropy_is_that_of_float64(
+    exact_entropy_slope: Callable[..., Tensor],
+    rows: int,
+    vocabulary: int,
+    kind: torch.dtype,
+    spread: float,
+    scale: float,
+    softcap: float | None,
+    temperature: float,
+    several: int,
+    upstream: bool,
+    seed: int,
+) -> None:
+    """Beside the other slope, which takes the products' place, and is what it is without this one."""
+    source = torch.Generator().manual_seed(seed)
+    product = (torch.randn(rows, vocabulary, generator=source) * spread).to(kind)
+    ids = torch.randint(vocabulary, (rows,), generator=source)
+    factor = torch.linspace(-3.0, 0.5, rows) if upstream else None
+    shape = LogitShape(scale, softcap, temperature)
+    expected = exact_entropy_slope(product, shape)
+    alone, beside, slope = product.clone(), product.clone(), torch.empty_like(product)
+    found, entropy = torch.empty(2, rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logps, "CPU_SCRATCH_BYTES", 4 * vocabulary * several)
+        tile_logps(alone, ids, shape, found, entropy, slope=alone)
+        tile_logps(beside, ids, shape, found, entropy, slope=beside, entropy_slope=slope, entropy_scale=factor)
+    assert torch.equal(alone, beside)
+    if factor is not None:
+        expected = expected * factor.double()[:, None]
+    # A difference of a logit and the mean logit, each off by its last digits.
+    logits = spread * 5 * max(1.0, scale) / temperature
+    near = 2e-6 * (4 + logits) * logits * max(1.0, scale / temperature) * 3
+    torch.testing.assert_close(slope.double(), expected, rtol=2.0**-8 if kind is torch.bfloat16 else 1e-5, atol=near)
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_what_is_not_finite_makes_its_row_undefined_and_no_other(value: float) -> None:
     product = torch.randn(3, 50)

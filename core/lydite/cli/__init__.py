@@ -44,10 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from lydite.errors import ConfigError, LyditeError
 
     send_log_to_stderr()
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(list(sys.argv[1:] if arguments is None else arguments), prog_name="lydite")
+        app(given, prog_name="lydite", obj=given)  # obj: a command may have to start itself in other processes
     except LyditeError as error:
-        print_error(str(error))
+        if not error.told_elsewhere:
+            print_error(str(error))
         sys.exit(BAD_INPUT if isinstance(error, ConfigError) else FAILED)
 
 

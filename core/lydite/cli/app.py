@@ -9,9 +9,11 @@ import typer
 from lydite.cli.audit import audit
 from lydite.cli.check import check
 from lydite.cli.doctor import doctor
+from lydite.cli.export import export
 from lydite.cli.new import new_app
 from lydite.cli.plan import plan
 from lydite.cli.plugins import plugins_app
+from lydite.cli.replay import replay
 from lydite.cli.report import report
 from lydite.cli.score import score
 from lydite.cli.train import train
@@ -27,6 +29,8 @@ app = typer.Typer(
 app.command()(train)
 app.command()(plan)
 app.command()(report)
+app.command()(export)
+app.command()(replay)
 app.command()(audit)
 app.command()(score)
 app.command()(check)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lydite.cli import INTERRUPTED
+from lydite.cli.from_trl import config_from_trl
+from lydite.cli.processes import is_first, started_here, take_own_gpu
 from lydite.cli.runs import CONFIG, find_run
 from lydite.cli.speaking import print_note
 from lydite.config import RunConfig
@@ -16,6 +19,7 @@ from lydite.errors import ConfigError
 
 
 def train(
+    context: typer.Context,
     config: Annotated[
         Path | None, typer.Argument(metavar="CONFIG.toml", help="What to train, and on what.", show_default=False)
     ] = None,
@@ -39,16 +43,36 @@ def train(
         str | None, typer.Option("--name", metavar="NAME", help="Name of the run's folder; otherwise the file's.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Empty the run's folder first.")] = False,
+    processes: Annotated[
+        int | None,
+        typer.Option("--processes", metavar="N", min=1, help="Train in N processes, one GPU each.", show_default=False),
+    ] = None,
+    trl: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-trl",
+            metavar="FILE.yaml",
+            help="Train what a file for `trl grpo` says, and write it as TOML.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train a model, or go on with a run."""
     folder = None if resume is None else find_run(resume)
     if folder is not None and overwrite:
         raise ConfigError("--resume goes on with a run and --overwrite empties its folder; leave one of them out")
-    chosen = _chosen_config(config, changes or (), plugin or (), folder, name)
+    if trl is not None and (config is not None or folder is not None):
+        raise ConfigError("--from-trl says what to train; leave CONFIG.toml and --resume out")
+    source = config if trl is None else config_from_trl(trl, dry_run=dry_run)
+    chosen = _chosen_config(source, changes or (), plugin or (), folder, name)
     block = tuple(no_plugin or ())
 
+    take_own_gpu(chosen)
     from lydite import api
 
+    folder_of_run = folder or Path(chosen.output_dir) / chosen.name
+    if processes is not None and started_here(context, chosen, processes, folder_of_run, dry_run=dry_run):
+        return
     if dry_run:
         for line in api.check(chosen, block=block).lines:
             print(line)
@@ -57,13 +81,14 @@ def train(
     try:
         api.train(chosen, resume=folder, overwrite=overwrite, block=block)
     except KeyboardInterrupt:
-        print_note(_after_interruption(folder or Path(chosen.output_dir) / chosen.name))
+        if is_first():
+            print_note(_after_interruption(folder_of_run))
         raise typer.Exit(INTERRUPTED) from None
 
 
 def _chosen_config(
-    config: Path | None, changes: tuple[str, ...] | list[str], plugin: tuple[Path, ...] | list[Path],
-    folder: Path | None, name: str | None,
+    config: Path | Mapping[str, Any] | None, changes: tuple[str, ...] | list[str],
+    plugin: tuple[Path, ...] | list[Path], folder: Path | None, name: str | None,
 ) -> RunConfig:  # fmt: skip
     """What to train. A run that is resumed keeps its name, whatever the file is called that is given with it."""
     if folder is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from lydite.config.data import DataConfig
@@ -26,6 +28,11 @@ class EvalConfig(Section):
     """In tokens; None: as in training."""
     early_stop_patience: int | None = Field(None, ge=1)
     """Stops the run after this many evaluations without a better one."""
+    on_divergence: Literal["warn", "stop", "off"] = "warn"
+    """What to do when the training reward climbs while the held-out metric falls, so that a reward may be exploited:
+    say so, end the run as well, or do not look."""
+    divergence_patience: int = Field(2, ge=1)
+    """Evaluations in a row that have to show it first."""
 
 
 class ProbesConfig(Section):

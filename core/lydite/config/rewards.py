@@ -49,12 +49,12 @@ class RewardConfig(Section):
 
 
 class LengthConfig(Section):
-    """Shaping by length, in tokens; paid only to completions that pass `only_if`."""
+    """Shaping by length, in tokens; of completions that pass `only_if` alone."""
 
     kind: Literal["soft_overlong", "cosine", "target"]
     """soft_overlong: DAPO's penalty near the limit. cosine: short right answers earn more. target: near a length."""
-    only_if: str
-    """Name of the reward that must have passed."""
+    only_if: str | None = None
+    """Name of the reward that must have passed. None, for soft_overlong: every completion is punished, as in DAPO."""
     weight: float = 1.0
     """Its share of the total."""
     max_length: int = Field(ge=1)
@@ -74,8 +74,10 @@ class StackConfig(Section):
     """The run stops when more than this share of a reward's verdicts are errors over the window."""
     error_window: int = Field(200, ge=1)
     """Verdicts of one reward that the share is taken over."""
+    executor: Literal["local", "ray"] = "local"
+    """Where the worker processes are: on this host, or on those of a Ray cluster (`pip install "lydite[ray]"`)."""
     workers: int = Field(2, ge=1)
-    """Worker processes."""
+    """Worker processes; of each process of a run that has several."""
     memory_mb: int = Field(2048, ge=64)
     """Address space that a worker may take beyond what it starts with."""
     cpu_seconds: int = Field(60, ge=1)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from lydite.config.objective_checks import objective_problems, with_matching_defaults
 from lydite.config.section import Section
 
 
@@ -14,12 +15,12 @@ class TrainConfig(Section):
 
     max_steps: int = Field(100, ge=1)
     """Steps; one step samples once and then makes all its updates."""
-    num_generations: int = Field(8, ge=2)
-    """Completions of one prompt (G); at least two, since each is measured against the others."""
+    num_generations: int = Field(8, ge=1)
+    """Completions of one prompt (G); at least two where each is measured against the others, which ppo does not do."""
     per_device_train_batch_size: int = Field(8, ge=1)
     """Completions in one forward pass."""
     gradient_accumulation_steps: int = Field(1, ge=1)
-    """Forward passes that make one update."""
+    """Forward passes that make one update; of all processes together, where a run has several."""
     steps_per_generation: int | None = Field(None, ge=1)
     """Forward passes that one sampling feeds: B is this times per_device_train_batch_size.
 
@@ -55,26 +56,72 @@ class TrainConfig(Section):
     """AdamW's."""
     max_grad_norm: float = Field(1.0, gt=0.0)
     """Gradients are scaled down to this norm."""
-    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "dapo"
-    """How token losses are averaged: over sequences, a batch's tokens, a constant, or all tokens of an update."""
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo", "luspo", "cispo", "sapo", "vespo", "dppo"] = "dapo"
+    """grpo, bnpo, dr_grpo, dapo, luspo: the clipped ratio, averaged over sequences, a batch's tokens, a constant, all
+    tokens of an update, or summed in each sequence. cispo: the ratio as a cut weight. sapo: a soft gate. vespo: a
+    gamma-shaped weight of the sequence. dppo: leaves out tokens whose probability moved too far."""
+    importance_sampling_level: Literal["token", "sequence", "sequence_token"] = "token"
+    """What has a probability ratio: each token, or the completion (GSPO). sequence_token: the completion's, with each
+    token's own gradient (GSPO-token). With luspo the default is "sequence"."""
+    advantage_estimator: Literal[
+        "group", "leave_one_out", "reinforce_plus_plus", "reinforce_plus_plus_baseline", "pass_at_k"
+    ] = "group"
+    """What a reward is measured against: its group's mean, the mean of the others of the group (RLOO), the step's
+    mean (REINFORCE++; baseline: after the group's), or the chance that a choice of k has a pass."""
     scale_rewards: Literal["group", "batch", "none"] = "group"
-    """What a reward's distance from its group's mean is divided by."""
+    """What a reward's distance from its group's mean is divided by.
+
+    With advantage_estimator = "leave_one_out" the default is "none", with those of REINFORCE++ "batch"."""
+    pass_at_k: int = Field(4, ge=1)
+    """k of advantage_estimator = "pass_at_k"."""
+    pass_reward: float = 1.0
+    """The reward from which on a completion is a pass, for advantage_estimator = "pass_at_k"."""
     beta: float = Field(0.0, ge=0.0)
     """Weight of the KL term against the model without its adapter; 0 leaves the reference out."""
+    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    """How that KL is estimated from a token: d = logp - ref, d^2 / 2, or exp(-d) - 1 + d."""
+    use_bias_correction_kl: bool = True
+    """Multiplies the KL term by the probability ratio, so that its gradient is unbiased; false: the GRPO paper."""
     epsilon: float = Field(0.2, gt=0.0)
     """Lower clip of the probability ratio."""
     epsilon_high: float | None = Field(None, gt=0.0)
-    """Upper clip; None: as epsilon."""
+    """Upper clip; None: as epsilon. In cispo it is the largest ratio itself; None: 5."""
     delta: float | None = Field(None, gt=1.0)
     """Two-sided clipping: a ceiling on the ratio where the advantage is negative."""
-    use_bias_correction_kl: bool = True
-    """Multiplies the KL term by the probability ratio, so that its gradient is unbiased; false: the GRPO paper."""
+    sapo_temperature_pos: float = Field(1.0, gt=0.0)
+    """sapo: how fast the gate closes where the advantage is positive."""
+    sapo_temperature_neg: float = Field(1.05, gt=0.0)
+    """sapo: how fast it closes elsewhere."""
+    vespo_k_pos: float = Field(2.0, ge=0.0)
+    """vespo: power of the sequence's ratio where the advantage is not negative; larger: small ratios count for less."""
+    vespo_lambda_pos: float = Field(3.0, ge=0.0)
+    """vespo: decay there; larger: large ratios count for less."""
+    vespo_k_neg: float = Field(3.0, ge=0.0)
+    """vespo: the same power where the advantage is negative."""
+    vespo_lambda_neg: float = Field(2.0, ge=0.0)
+    """vespo: the same decay there."""
+    dppo_divergence: Literal["tv", "kl"] = "tv"
+    """dppo: how far a token's probability has moved: the difference, or the KL of "this token or another"."""
+    dppo_mask_low: float = Field(0.2, ge=0.0)
+    """dppo: leaves out a token of negative advantage that is further down than this."""
+    dppo_mask_high: float = Field(0.2, ge=0.0)
+    """dppo: leaves out a token of positive advantage that is further up than this."""
+    entropy_coef: float = Field(0.0, ge=0.0)
+    """Weight of an entropy bonus, the mean of the tokens' entropies in nats, the same for every loss."""
+    top_entropy_quantile: float = Field(1.0, ge=0.0, le=1.0)
+    """Trains on this share of an update's tokens, those of the highest entropy; below 1 for one more forward pass."""
     vllm_importance_sampling_correction: bool = True
     """Weighs tokens by how likely the trainer finds them against the engine that sampled them, whatever the engine."""
-    vllm_importance_sampling_mode: Literal["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = (
-        "token_truncate"
-    )
-    """Of each token or of the whole completion; a weight beyond the limits is cut to them, or made 0.
+    vllm_importance_sampling_mode: Literal[
+        "token_truncate",
+        "token_mask",
+        "sequence_truncate",
+        "sequence_mask",
+        "geometric_truncate",
+        "geometric_mask",
+    ] = "token_truncate"
+    """Of each token, of the whole completion, or its geometric mean over the completion's tokens; a weight beyond the
+    limits is cut to them, or made 0.
 
     TRL's own default is sequence_mask, which drops a long completion for a small difference on each of its tokens."""
     vllm_importance_sampling_clip_max: float = Field(3.0, gt=0.0)
@@ -118,6 +165,18 @@ class TrainConfig(Section):
         """Optimiser updates in a step."""
         passes = self.steps_per_generation or self.gradient_accumulation_steps
         return self.num_iterations * (passes // self.gradient_accumulation_steps)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_go_together(cls, given: Any) -> Any:
+        return with_matching_defaults(given) if isinstance(given, dict) else given
+
+    @model_validator(mode="after")
+    def _objective_fits(self) -> TrainConfig:
+        problems = objective_problems(self)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
 
     @model_validator(mode="after")
     def _batches_divide(self) -> TrainConfig:

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lydite.config import FormatConfig, RunConfig
+from lydite.environments.episodes import with_environment
 from lydite.generate.fresh import FreshCompletions, Progress
 from lydite.generate.wanted import Wanted, chosen, evaluation_alone, prompts_at_once, sampling_of, with_limit
 from lydite.learned import Learned, put_into, starting_from
@@ -75,8 +76,9 @@ def score_generated(
         if write is not None:
             write(number, record)
 
-    engine = make_engine(config, policy)
+    engine = player = make_engine(config, policy)
     try:
+        player = with_environment(engine, prepared.environments, policy)
         prompts = chosen(encode_prompts(prepared, policy), config, wanted)
         logger.info(
             "%s samples %d of each of %d prompts from %s%s", engine.name, sampling.num_generations, len(prompts),
@@ -84,7 +86,7 @@ def score_generated(
         )  # fmt: skip
         engine.take_adapter(policy)
         seed, at_once = seed_for(config.seed, "score", 0), prompts_at_once(config, wanted, sampling)
-        fresh = FreshCompletions(engine, prompts, sampling, seed, at_once, progress)
+        fresh = FreshCompletions(player, prompts, sampling, seed, at_once, progress)
         with TemporaryDirectory(prefix="lydite-score-") as folder:  # for the accounts that judges keep
 
             def serving(stack: RewardStack) -> AbstractContextManager[None]:
@@ -92,7 +94,7 @@ def score_generated(
 
             found = rescore(fresh, judging, prepared.plugins, format=form, write=written, serving=serving)
     finally:
-        engine.close()
+        player.close()
     seconds = max(found["seconds"] - fresh.seconds, 0.0)
     mean = sum(rewards) / len(rewards) if rewards else None
     return {

@@ -83,7 +83,7 @@ def _saved(rollout: Rollout) -> Iterator[Saved]:
             sample,
             rollout.prompt.text,
             one.text,
-            tokens=len(one.token_ids),
+            tokens=one.sampled,
             finish_reason=one.finish_reason,
             generated=one,
         )

@@ -45,7 +45,8 @@ class AdaptiveActivations:
         if config.train.activation_offloading and not self._cuda:
             logger.info("activations: train.activation_offloading changes nothing here, a CPU has one memory only")
         self._activations = Activations(policy, offload=Offload(policy.device) if offloading else None)
-        self._auto = config.train.gradient_checkpointing == "auto"
+        # A pass on a base that is shared out needs all processes, so none can be done once more: the least room.
+        self._auto = config.train.gradient_checkpointing == "auto" and config.distributed.strategy == "ddp"
         self._layers = self._activations.layers
         self._recomputed = 0
         self._said = -1

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from lydite.errors import ModelError
 from lydite.types import Message, Prompt, Sample
 
-_PROBE: Final = "touchstone"  # an ordinary word that no template contains
+PROBE: Final = "touchstone"
+"""An ordinary word that no template contains."""
+_CALLING: Final = (
+    "You can call tools. To call one, reply with this and nothing behind it, and its result comes back to you:\n"
+    '<tool_call>\n{"name": "the tool", "arguments": {"an argument": "its value"}}\n</tool_call>\nThe tools are:\n'
+)
 
 
 class Chat:
@@ -19,11 +25,21 @@ class Chat:
         self.has_template = bool(tokenizer.chat_template)
         self.has_system_role = self.has_template and self._shows_system()
 
-    def prompt(self, sample: Sample, *, instructions: str, system: str | None) -> Prompt:
+    def prompt(
+        self,
+        sample: Sample,
+        *,
+        instructions: str,
+        system: str | None,
+        opening: Sequence[Message] = (),
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> Prompt:
         """The sample as the model reads it, and its tokens.
 
         `system`, the sample's own system message and the format's `instructions` become one system message, or
-        where the template knows no system role the first paragraphs of the first user message.
+        where the template knows no system role the first paragraphs of the first user message. `opening` comes
+        behind the sample's own messages. `tools`, JSON schemas, are shown as the template shows tools; where it
+        knows none, they and how to call them are part of the system message.
 
         Raises:
             ModelError: when the template refuses the conversation.
@@ -31,15 +47,20 @@ class Chat:
         given: list[Message] = (
             [{"role": "user", "content": sample.prompt}] if isinstance(sample.prompt, str) else list(sample.prompt)
         )
+        given += opening
         own = [one["content"] for one in given if one["role"] == "system"]
         turns = [one for one in given if one["role"] != "system"]
-        preface = "\n\n".join(part.strip() for part in (system or "", *own, instructions) if part.strip())
+        shown = bool(tools) and self._shows_tools(tools)
+        listed = _CALLING + "\n".join(map(json.dumps, tools)) if tools and not shown else ""
+        preface = "\n\n".join(part.strip() for part in (system or "", *own, listed, instructions) if part.strip())
         if not self.has_template:
             text = "\n\n".join(part for part in (preface, *(one["content"] for one in turns)) if part)
-            return Prompt(sample, text, tuple(self._tokenizer(text).input_ids))
-        text = self._render(sample, _with_preface(turns, preface, as_system=self.has_system_role))
+            return Prompt(sample, text, tuple(self._tokenizer(text).input_ids), tuple(opening))
+        messages = _with_preface(turns, preface, as_system=self.has_system_role)
+        text = self._render(sample, messages, tools if shown else ())
         # The template writes its own start token, so the tokenizer must not add another.
-        return Prompt(sample, text, tuple(self._tokenizer(text, add_special_tokens=False).input_ids))
+        token_ids = tuple(self._tokenizer(text, add_special_tokens=False).input_ids)
+        return Prompt(sample, text, token_ids, tuple(opening))
 
     def end_of_turn(self) -> int | None:
         """The special token that the template puts behind an answer, or None."""
@@ -47,19 +68,20 @@ class Chat:
             return None
         try:
             text = self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": "a"}, {"role": "assistant", "content": _PROBE}], tokenize=False
+                [{"role": "user", "content": "a"}, {"role": "assistant", "content": PROBE}], tokenize=False
             )
         except Exception:  # noqa: BLE001 - a template is a program of its own; what it raises is not to be foreseen
             return None
-        behind = text.rpartition(_PROBE)[2].lstrip()
+        behind = text.rpartition(PROBE)[2].lstrip()
         ids = self._tokenizer(behind, add_special_tokens=False).input_ids if behind else []
         return ids[0] if ids and ids[0] in special_ids(self._tokenizer) else None
 
-    def _render(self, sample: Sample, messages: Sequence[Message]) -> str:
+    def _render(self, sample: Sample, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
         unfinished = bool(messages) and messages[-1]["role"] == "assistant"
         try:
             text: str = self._tokenizer.apply_chat_template(
                 list(messages),
+                tools=list(tools) or None,
                 tokenize=False,
                 add_generation_prompt=not unfinished,
                 continue_final_message=unfinished,
@@ -74,11 +96,24 @@ class Chat:
     def _shows_system(self) -> bool:
         try:
             text = self._tokenizer.apply_chat_template(
-                [{"role": "system", "content": _PROBE}, {"role": "user", "content": "a"}], tokenize=False
+                [{"role": "system", "content": PROBE}, {"role": "user", "content": "a"}], tokenize=False
             )
         except Exception:  # noqa: BLE001 - this is how a template says that it has no system role
             return False
-        return _PROBE in text
+        return PROBE in text
+
+    def _shows_tools(self, tools: Sequence[Mapping[str, Any]]) -> bool:
+        try:
+            text = self._tokenizer.apply_chat_template(
+                [{"role": "user", "content": "a"}], tools=list(tools), tokenize=False, add_generation_prompt=True
+            )
+        except Exception:  # noqa: BLE001 - a template that takes no tools may say so in its own way
+            return False
+        return all(_named(tool) in text for tool in tools)
+
+
+def _named(tool: Mapping[str, Any]) -> str:
+    return str(tool.get("function", {}).get("name", ""))
 
 
 def special_ids(tokenizer: Any) -> set[int]:

@@ -22,7 +22,7 @@ from lydite.policy.layout import Layout
 from lydite.policy.nf4 import unpacked_copies
 from lydite.policy.quiet import without_chatter
 from lydite.policy.sampler import Draw, uniform_table
-from lydite.types import Prompt, Sample
+from lydite.types import Message, Prompt, Sample
 
 GENERATE_AT_ONCE = 64  # prompts of `generate` that are decoded together
 
@@ -252,9 +252,20 @@ class Policy:
 
     # Text
 
-    def encode(self, sample: Sample, *, instructions: str = "", system: str | None = None) -> Prompt:
-        """The sample as the model reads it: its text under the chat template, and the tokens of that text."""
-        return self.chat.prompt(sample, instructions=instructions, system=system)
+    def encode(
+        self,
+        sample: Sample,
+        *,
+        instructions: str = "",
+        system: str | None = None,
+        opening: Sequence[Message] = (),
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> Prompt:
+        """The sample as the model reads it: its text under the chat template, and the tokens of that text.
+
+        `opening` and `tools` are those of an environment, see `Chat.prompt`.
+        """
+        return self.chat.prompt(sample, instructions=instructions, system=system, opening=opening, tools=tools)
 
     def decode(self, token_ids: Sequence[int]) -> tuple[str, str]:
         """The text without special tokens, and with them."""

@@ -10,13 +10,13 @@ from typing import Final
 from lydite.config import RunConfig
 from lydite.contracts import Format
 from lydite.errors import ConfigError, DataError
-from lydite.objective.advantages import total_advantages, with_advantages
+from lydite.objective.advantages import configured_advantages, with_configured_advantages
 from lydite.plugins import Plugins
 from lydite.rescore.gold import Golds
 from lydite.rescore.saved import Saved
 from lydite.rewards import RewardStack, build_stack
 from lydite.rewards.binding import Binding, bind
-from lydite.types import FormatError, Generated, Parsed, Prompt, Rollout, Scored, ScoredGroup
+from lydite.types import FormatError, Generated, Parsed, Prompt, Rollout, ScoredGroup
 
 GROUPS_AT_ONCE: Final = 64
 """Groups that count as one step where rows do not say their step."""
@@ -66,7 +66,7 @@ class Rejudging:
             if self._as_saved is not None:
                 self._as_saved.remember(saved for rows in batch for _, saved in rows)
             scored = self.stack.score([_rollout(rows) for rows in batch], step)
-            filled = self._with_advantages(scored)
+            filled = with_configured_advantages(scored, self._config)
             before = self._before(batch)
             yield [
                 Rejudged(step, rows, then, now) for rows, then, now in zip(batch, before, filled.groups, strict=True)
@@ -98,15 +98,11 @@ class Rejudging:
                         "give the data set with --data"
                     )
 
-    def _with_advantages(self, scored: Scored) -> Scored:
-        config = self._config
-        return with_advantages(scored, scale=config.train.scale_rewards, aggregate=config.stack.aggregate)
-
     def _before(self, batch: Sequence[Rows]) -> list[tuple[float | None, ...]]:
         """The advantages that the rows bring along, or else those of the rewards that they bring along."""
         if all(saved.advantage is None for rows in batch for _, saved in rows):
             rewards = [[saved.reward for _, saved in rows] for rows in batch]
-            found = total_advantages(rewards, self._config.train.scale_rewards)
+            found = configured_advantages(rewards, self._config.train)
             return [
                 tuple(a if any(one is not None for one in then) else None for a in of_group)
                 for of_group, then in zip(found, rewards, strict=True)
@@ -160,7 +156,7 @@ def _generated(one: Saved) -> Generated:
     if one.generated is not None:
         return one.generated
     # Nobody looks at the tokens themselves, only at how many there are.
-    return Generated((0,) * (one.tokens or 0), one.text, one.text, one.finish_reason)
+    return Generated((0,) * (one.tokens or 0), one.text, one.text, one.finish_reason, episode=one.episode)
 
 
 def _refuse_token_ids(binding: Binding) -> None:

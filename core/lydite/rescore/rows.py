@@ -6,6 +6,8 @@ import json
 from collections.abc import Hashable, Mapping
 from typing import Any, Final, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from lydite.errors import DataError
 from lydite.rescore.saved import (
     Saved,
@@ -16,13 +18,15 @@ from lydite.rescore.saved import (
     whole_number_of,
 )
 from lydite.suggest import close_to
-from lydite.types import FormatError, Parsed, Sample
+from lydite.types import Episode, FormatError, Parsed, Sample
 
 EXAMPLE: Final = '{"prompt": "2 + 2?", "completion": "4", "reference": "4"}'
 _OWN: Final = frozenset(
     {"id", "group", "step", "prompt", "completion", "tokens", "finish_reason", "reward", "advantage"}
 )
 """Keys of a plain row that are no columns."""
+
+_EPISODE: Final = TypeAdapter(Episode)
 
 
 def is_ours(content: Mapping[str, Any]) -> bool:
@@ -66,6 +70,7 @@ def our_row(content: Mapping[str, Any], where: str) -> Saved:
             for name, one in rewards.items()
             if isinstance(one, dict)
         },
+        episode=_episode(content, where),
     )
 
 
@@ -116,6 +121,20 @@ def _parsed(content: Mapping[str, Any], where: str) -> Parsed | FormatError | No
     if not isinstance(answer, str):
         raise DataError(f"{where}: 'answer' is the parsed answer as text, got {answer!r:.80}")
     return Parsed(answer, str(content.get("reasoning") or ""))
+
+
+def _episode(content: Mapping[str, Any], where: str) -> Episode | None:
+    played = content.get("episode")
+    if played is None:
+        return None
+    try:
+        return _EPISODE.validate_python({**played, "turns": content.get("turns")})
+    except TypeError:
+        reason = f"'episode' is an object, got {played!r:.80}"
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    raise DataError(f"{where}: expected the 'turns' and 'episode' of a run's completions.jsonl; {reason}")
 
 
 def _finish_reason(content: Mapping[str, Any], where: str) -> Literal["stop", "length"]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from lydite.errors import DataError
-from lydite.types import FormatError, Generated, Message, Parsed, Sample
+from lydite.types import Episode, FormatError, Generated, Message, Parsed, Sample
 
 NO_GOLD: Final = object()
 """Stands for a gold answer that a row does not give; None is one."""
@@ -36,6 +36,8 @@ class Saved:
     """What each reward's verdict was worth then, by its name."""
     generated: Generated | None = None
     """The completion with its tokens, where an engine has just sampled it; no file holds them."""
+    episode: Episode | None = None
+    """What happened in its environment, where the file tells."""
 
 
 class SavedCompletions(Protocol):

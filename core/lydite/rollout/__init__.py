@@ -33,7 +33,7 @@ def make_engine(config: RunConfig, policy: Policy) -> Engine:
         return ScriptedEngine(config.engine.script, policy.tokenizer)
     if config.engine.use == "vllm":
         return _vllm(config, policy)
-    if config.engine.use == "auto" and policy.device.type == "cuda":
+    if config.engine.use == "auto" and policy.device.type == "cuda" and config.distributed.strategy != "fsdp2":
         from lydite.rollout.vllm import can_run
 
         if can_run():

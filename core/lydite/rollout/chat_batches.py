@@ -49,7 +49,7 @@ class ChatBatches:
     def __init__(self, engine: Engine, policy: Policy, *, always: bool) -> None:
         self._engine = engine
         self._policy = policy
-        self._marks = _marks_of(policy)
+        self._marks = marks_of(policy)
         self._longest = _context_of(policy)
         self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
         self._model = threading.Lock()
@@ -182,7 +182,7 @@ def plain(text: str, marks: Sequence[str]) -> str:
     return text
 
 
-def _marks_of(policy: Policy) -> tuple[str, ...]:
+def marks_of(policy: Policy) -> tuple[str, ...]:
     """The tokens that the tokenizer finds in a text before it reads it as text, the longest first."""
     added = {token.content for token in policy.tokenizer.added_tokens_decoder.values()}
     added |= {str(token) for token in policy.tokenizer.all_special_tokens}

@@ -24,14 +24,13 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from lydite.config import RunConfig
+from lydite.config_checks import ENGINE_JUDGE
 from lydite.policy import Policy
 from lydite.rewards import RewardStack
 from lydite.rollout.chat_batches import ChatBatches
 from lydite.rollout.chat_protocol import LARGEST, Refusal, error_body, models_body, read_request, reply_body
 from lydite.rollout.engine import Engine
 
-ENGINE_JUDGE: Final = "engine"
-"""The name of the judge that asks the run's own model."""
 URL_VARIABLE: Final = "LYDITE_ENGINE_URL"
 TOKEN_VARIABLE: Final = "LYDITE_ENGINE_TOKEN"  # noqa: S105 - a variable's name
 FOLDER_VARIABLE: Final = "LYDITE_RUN_FOLDER"

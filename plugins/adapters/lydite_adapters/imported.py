@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from lydite import RewardUse, did_you_mean
@@ -13,7 +15,7 @@ from lydite import RewardUse, did_you_mean
 
 @lru_cache(maxsize=64)
 def imported(path: str) -> Any:
-    """The object at `package.module:name`, where the name may have dots.
+    """The object at `package.module:name`, where the name may have dots. Modules of the current folder are found too.
 
     Raises:
         ValueError: when the path is none, its module cannot be imported, or holds no such name.
@@ -21,6 +23,8 @@ def imported(path: str) -> Any:
     module_name, colon, name = path.partition(":")
     if not colon or not module_name or not name:
         raise ValueError(f"expected an import path such as 'package.module:function', got {path!r}")
+    if "" not in sys.path and (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # a script such as `lydite` starts without it, and TRL's looks there
     try:
         found: Any = importlib.import_module(module_name)
     except Exception as error:

@@ -93,6 +93,40 @@ def test_values_and_slopes_are_those_of_float64(
     torch.testing.assert_close(slope.double(), expected_slope, rtol=near + ROUNDING[kind], atol=least)
 
 
+@settings(max_examples=15, deadline=None)
+@given(
+    vocabulary=st.integers(2, 700),
+    kind=st.sampled_from(DTYPES),
+    spread=st.floats(0.1, 12.0),
+    softcap=st.sampled_from([None, 2.0, 30.0]),
+    temperature=st.sampled_from([1.0, 0.7]),
+    upstream=st.booleans(),
+)
+def test_the_slope_of_the_entropy_is_that_of_float64(
+    exact_entropy_slope: Callable[..., Tensor],
+    vocabulary: int,
+    kind: torch.dtype,
+    spread: float,
+    softcap: float | None,
+    temperature: float,
+    upstream: bool,
+) -> None:
+    product = torch.randn(3, vocabulary, generator=torch.Generator().manual_seed(vocabulary)) * spread
+    ids = torch.tensor([0, vocabulary - 1, vocabulary // 2])
+    factor = torch.tensor([-3.0, 0.5, 0.01]) if upstream else None
+    shape = LogitShape(1.0, softcap, temperature)
+    slope, (found, entropy) = torch.full(product.shape, torch.nan, dtype=kind), torch.empty(2, 3)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in SMALL.items():
+            patch.setattr(logps, name, size)
+        tile_logps(product, ids, shape, found, entropy, entropy_slope=slope, entropy_scale=factor)
+    expected = exact_entropy_slope(product, shape)
+    if factor is not None:
+        expected = expected * factor.double()[:, None]
+    near = 1e-5 * (1 + spread) ** 2
+    torch.testing.assert_close(slope.double(), expected, rtol=1e-5 + ROUNDING[kind], atol=near)
+
+
 @pytest.mark.parametrize("kind", DTYPES)
 def test_a_vocabulary_of_two_parts_and_an_odd_end(
     exact_logps: ExactLogps, launches: list[str], kind: torch.dtype
@@ -177,10 +211,11 @@ def test_a_nearly_certain_token_keeps_its_digits(exact_logps: ExactLogps, ahead:
     torch.testing.assert_close(slope.double(), expected_slope, rtol=2e-5, atol=0)
 
 
+@pytest.mark.parametrize("of_entropy", [False, True])
 @pytest.mark.parametrize("train_head", [False, True])
 @pytest.mark.parametrize("kind", DTYPES)
 def test_the_whole_head_is_as_without_triton(
-    monkeypatch: pytest.MonkeyPatch, launches: list[str], kind: torch.dtype, train_head: bool
+    monkeypatch: pytest.MonkeyPatch, launches: list[str], kind: torch.dtype, train_head: bool, of_entropy: bool
 ) -> None:
     weight, bias, hidden = torch.randn(331, 16) * 0.5, torch.randn(331), torch.randn(7, 16)
     ids, upstream = torch.randint(331, (7,)), torch.linspace(-2, 3, 7)
@@ -188,12 +223,13 @@ def test_the_whole_head_is_as_without_triton(
     for _ in range(2):
         leaf = hidden.to(kind).requires_grad_()
         head = Head(weight.to(kind).requires_grad_(train_head), bias.to(kind).requires_grad_(train_head), 0.5, 20.0)
-        found = token_logps(leaf, head, ids, temperature=0.8, chunk_size=3)
-        torch.autograd.backward((found.logps * upstream).sum())
+        found = token_logps(leaf, head, ids, temperature=0.8, chunk_size=3, entropy_gradient=of_entropy)
+        loss = (found.logps * upstream).sum()
+        torch.autograd.backward(loss + (found.entropy * upstream.flip(0)).sum() if of_entropy else loss)
         gradients = [one.grad for one in (leaf, head.weight, head.bias) if one is not None and one.requires_grad]
-        results.append([found.logps.detach(), found.entropy, *gradients])
+        results.append([found.logps.detach(), found.entropy.detach(), *gradients])
         monkeypatch.setenv("LYDITE_KERNELS", "logps")
-    assert launches.count("slopes") == 3
+    assert launches.count("slopes") == (6 if of_entropy else 3)
     assert launches.count("fold") == (6 if train_head else 3)
     for mine, theirs in zip(*results, strict=True):
         assert mine.dtype is theirs.dtype

@@ -23,6 +23,8 @@ _TABLES = {
     "group_rewards": "[rewards.NAME]",
     "formats": "[format]",
     "datasets": "[data]",
+    "environments": "[environment]",
+    "observers": "[observers.NAME]",  # and the name stands there
 }
 """Where a configuration asks for each kind; a judge is named by the reward that asks it."""
 
@@ -101,8 +103,12 @@ def _promises(offer: Offer) -> dict[str, Any]:
 
 
 def _example(offer: Offer) -> str:
+    if offer.kind == "algorithms":
+        return f'algorithm = "{offer.name}"'
     if offer.kind not in _TABLES:
         return f'judge = "{offer.name}"'
+    if offer.kind == "observers":
+        return f"[observers.{offer.name}]"
     return f'{_TABLES[offer.kind]}\nuse = "{offer.name}"'
 
 
