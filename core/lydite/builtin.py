@@ -7,10 +7,9 @@ from importlib import import_module
 from typing import Any
 
 from lydite.config import RunConfig
-from lydite.config_checks import EPISODE_REWARD
-from lydite.contracts import AlgorithmFactory, FormatFactory, RewardFn, reward
+from lydite.contracts import AlgorithmFactory, FormatFactory
 from lydite.hookspecs import hookimpl
-from lydite.types import Completion, FormatError, Parsed, Verdict
+from lydite.types import FormatError, Parsed
 
 
 class Plain:
@@ -22,29 +21,6 @@ class Plain:
         """The text without the white space around it."""
         answer = text.strip()
         return Parsed(answer) if answer else FormatError("answer.empty", "the completion is empty")
-
-
-@reward(isolation="inline", deterministic=False)
-def environment(completion: Completion) -> Verdict:
-    """What the run's environment paid in all for this completion; it abstains where it paid nothing.
-
-    An episode whose environment broke is an error, and one that ran out of the environment's time a timeout.
-    """
-    episode = completion.episode
-    if episode is None:
-        return Verdict.abstain("environment.none")
-    if episode.ended == "error":
-        return Verdict.error("environment.error")
-    if episode.ended == "deadline":
-        return Verdict.timeout("environment.deadline")
-    paid = episode.reward
-    return Verdict.abstain("environment.no_reward") if paid is None else Verdict(paid)
-
-
-@hookimpl
-def lydite_rewards() -> Mapping[str, RewardFn]:
-    """The reward `environment`."""
-    return {EPISODE_REWARD: environment}
 
 
 def grpo(policy: Any, config: RunConfig) -> Any:

@@ -7,6 +7,7 @@ before is taken.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ from lydite.errors import CheckpointError
 
 _PREFIX: Final = "step-"
 _DRAFT: Final = ".draft-"
+_NO_ROOM: Final = 2**20  # bytes: less is left of a disk that a write did not fit on
 _DIGESTS: Final = "digests.json"
 _BESIDE: Final = "algorithm.safetensors"
 _UNREADABLE: Final = (OSError, ValueError, KeyError, RuntimeError, EOFError)
@@ -163,7 +165,9 @@ def _write_torch(path: Path, content: Mapping[str, Any]) -> str:
     with path.open("wb") as file:
         try:
             torch.save(dict(content), file)
-        except RuntimeError as error:  # torch reports a full disk as its own error
+        except RuntimeError as error:  # torch reports a full disk as its own error, in words that do not say so
+            if shutil.disk_usage(path.parent).free < _NO_ROOM:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise OSError(str(error).splitlines()[0]) from error
         file.flush()
         os.fsync(file.fileno())

@@ -130,7 +130,17 @@ class Plugins:
         Raises:
             PluginError: when a name is taken already.
         """
-        owner = Owner("function", "a Python function", "", "function", "")
+        return self._with(rewards, Owner("function", "a Python function", "", "function", ""))
+
+    def with_own(self, rewards: Mapping[str, Callable[..., Any]]) -> Plugins:
+        """These plugins and, beside them, rewards of lydite's own that not every run has.
+
+        Raises:
+            PluginError: when a name is taken already.
+        """
+        return self._with(rewards, next(owner for owner in self.owners if owner.plugin == "builtin"))
+
+    def _with(self, rewards: Mapping[str, Callable[..., Any]], owner: Owner) -> Plugins:
         offers = {kind: dict(self.offers[kind]) for kind in KINDS}
         for name, function in rewards.items():
             _add(offers, Offer("rewards", name, function, owner))

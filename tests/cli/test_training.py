@@ -135,7 +135,7 @@ def test_an_interrupted_run_ends_with_130_and_says_how_to_go_on(here: Path) -> N
 BAD: dict[str, tuple[list[str], int, str]] = {
     "unknown key": (["train.max_step=3"], 2, "did you mean 'max_steps'?"),
     "wrong type": (["max_steps=few"], 2, 'got "few", expected a whole number'),
-    "one completion a prompt": (["num_generations=1"], 2, "got 1, expected a whole number of at least 2"),
+    "one completion a prompt": (["num_generations=1"], 2, "num_generations = 1 leaves nothing to measure"),
     "a batch that does not divide": (["per_device_train_batch_size=5"], 2, "a step samples 5 completions"),
     "missing data": (["data.options.path=trian.jsonl"], 1, "trian.jsonl"),
     "empty data": (["data.options.path=empty.jsonl"], 1, "empty.jsonl"),

@@ -102,7 +102,8 @@ def objective(loss: str) -> dict[str, SearchStrategy[Any]]:
         "cispo": {"epsilon_high": st.none() | st.floats(1, 9)},
         "vespo": {"vllm_importance_sampling_mode": st.sampled_from(["token_truncate", "token_mask"])},
     }
-    return {"loss_type": st.just(loss), **fixed, **own.get(loss, {})}
+    alone = {key: values(TRAIN[key]) for key, losses in LOSSES_WITH.items() if losses == (loss,)}
+    return {"loss_type": st.just(loss), **fixed, **alone, **own.get(loss, {})}
 
 
 def advantages(estimator: str) -> dict[str, SearchStrategy[Any]]:

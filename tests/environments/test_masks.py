@@ -126,7 +126,7 @@ def test_micro_batches_add_up_to_the_whole(policy: Policy, tokens: int | None) -
         if batch.rows(*span).completion_mask.any()
     ]
     for summed, one in zip(map(sum, zip(*parts, strict=True)), whole, strict=True):
-        torch.testing.assert_close(summed, one, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(summed, one, atol=1e-4 * float(one.abs().max()), rtol=1e-3)
 
 
 def test_inserted_tokens_matter_as_context_and_their_log_probs_do_not(policy: Policy) -> None:

@@ -11,12 +11,12 @@ import pytest
 from support.tiny_model import make_tiny_model
 
 import lydite
-from lydite.builtin import environment
 from lydite.config import RunConfig
 from lydite.configfile import read_config
 from lydite.errors import ConfigError, DataError
 from lydite.plugins import load_plugins
 from lydite.rescore import open_saved, rescore
+from lydite.rewards.episode import environment
 from lydite.rewards.trl_style import Row, batch_call
 from lydite.types import Completion, Episode, Parsed, Sample, Status
 

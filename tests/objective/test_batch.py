@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lydite.objective import Batch, build_batch
+from lydite.objective.sizes import read_sizes
 from lydite.types import Scored
 
 Build = Callable[..., Scored]
@@ -137,3 +139,24 @@ def test_an_empty_step_and_an_empty_prompt_are_refused(scored_of: Build) -> None
         built(scored_of([]))
     with pytest.raises(ValueError, match="sample 's0' has no tokens"):
         built(scored_of([[1.0]], prompts=[[]]))
+
+
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize("rows", [(0, 4), (1, 3), (2, 3)])
+def test_the_hosts_sizes_are_those_of_the_tensors(scored: Scored, mask: bool, rows: tuple[int, int]) -> None:
+    batch = built(scored, mask=mask)
+    kept = batch.rows(*rows)
+    taken = batch.take(list(reversed(range(*rows))))
+    for one in (batch, kept, taken):
+        assert one.sizes is not None
+        read = read_sizes(one.input_ids, one.attention_mask, one.completion_mask)
+        assert (one.sizes.prompts, one.sizes.answers, one.sizes.holes) == (read.prompts, read.answers, read.holes)
+        assert one.sizes.runs() == read.runs()
+        assert one.trained_places().tolist() == one.completion_mask.flatten().nonzero().flatten().tolist()
+
+
+def test_a_batch_without_sizes_is_measured(scored: Scored) -> None:
+    batch = built(scored)
+    bare = replace(batch, sizes=None)
+    assert bare.measured() == batch.sizes
+    assert bare.rows(1, 4).input_ids.tolist() == batch.rows(1, 4).input_ids.tolist()

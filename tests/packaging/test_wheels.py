@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 wheels_module: Any = import_file(HERE / "wheels.py")
 ROOT: Path = wheels_module.ROOT
 THIRD_PARTY = "lydite-cites"
-LIGHT = {"cloudpickle", "pebble", "pluggy", "pydantic", "regex", "rich", "tomli-w", "typer"}
+LIGHT = {"cloudpickle", "pebble", "pluggy", "pydantic", "regex", "rich", "tomli-w", "typer", "typing-extensions"}
 
 CONFIG = """
 plugins = ["lydite-datasets", "lydite-families", "lydite-formats", "lydite-text", "lydite-cites"]

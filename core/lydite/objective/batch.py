@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lydite.objective.sizes import Sizes, read_sizes
+from lydite.policy.sending import sent
 from lydite.types import Generated, Scored
 
 
@@ -35,11 +38,27 @@ class Batch:
     """[B] float32, one of each completion, or [B, T], one of each token."""
     sampler_logps: Tensor | None
     """[B, T] float32, log-probabilities as the engine sampled, 0 on padding; None where it gives none."""
+    sizes: Sizes | None = None
+    """Lengths in the host's memory; None: they are read off the tensors where they are needed."""
 
     @property
     def size(self) -> int:
         """B."""
         return self.completion_mask.shape[0]
+
+    def measured(self) -> Sizes:
+        """The lengths of its rows."""
+        return self.sizes or read_sizes(self.input_ids, self.attention_mask, self.completion_mask)
+
+    def trained_places(self) -> Tensor:
+        """Where the tokens that are trained on stand in the [B * T] of `completion_mask`, in order: [N] int64."""
+        sizes, longest = self.sizes, self.completion_mask.shape[1]
+        if sizes is None or sizes.holes:
+            return self.completion_mask.reshape(-1).nonzero()[:, 0]
+        found = [
+            place for row, count in enumerate(sizes.answers) for place in range(row * longest, row * longest + count)
+        ]
+        return sent(found, torch.int64, self.input_ids.device)
 
     def rows(self, start: int, stop: int) -> Batch:
         """Completions `start` to `stop` - 1, with the columns that none of them uses taken off.
@@ -51,28 +70,28 @@ class Batch:
             raise IndexError(f"rows {start} to {stop} of a batch of {self.size} completions")
         own = slice(start, stop)
         prompt_width = self.input_ids.shape[1] - self.completion_ids.shape[1]
-        attended = self.attention_mask[own]
-        left = prompt_width - _longest(attended[:, :prompt_width])
-        length = _longest(attended[:, prompt_width:])
+        sizes = self.measured().rows(start, stop)
+        left, length = prompt_width - max(sizes.prompts), max(sizes.answers)
         columns = slice(left, prompt_width + length)
         return Batch(
             input_ids=self.input_ids[own, columns],
-            attention_mask=attended[:, columns],
+            attention_mask=self.attention_mask[own, columns],
             position_ids=self.position_ids[own, columns],
             completion_ids=self.completion_ids[own, :length],
             completion_mask=self.completion_mask[own, :length],
             advantages=self.advantages[own, :length] if self.advantages.dim() > 1 else self.advantages[own],
             sampler_logps=None if self.sampler_logps is None else self.sampler_logps[own, :length],
+            sizes=sizes,
         )
 
     def take(self, rows: Sequence[int]) -> Batch:
         """These completions in this order, all columns kept; a row may be left out or be asked for twice."""
         index = torch.tensor(rows, dtype=torch.int64, device=self.input_ids.device)
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "sizes"}
         taken: dict[str, Any] = {
             name: None if value is None else value.index_select(0, index) for name, value in own.items()
         }
-        return Batch(**taken)
+        return Batch(**taken, sizes=self.measured().take(rows))
 
 
 def build_batch(
@@ -123,6 +142,12 @@ def build_batch(
         completion_mask=completion_mask,
         advantages=torch.tensor([one.advantage for _, one in pairs], dtype=torch.float32, device=device),
         sampler_logps=_padded_logps([one.generated.logps for _, one in pairs], length, device),
+        sizes=Sizes(
+            prompts=tuple(map(len, prompts)),
+            answers=tuple(map(len, trained)),
+            groups=tuple(accumulate([0, *(one != other for one, other in pairwise(prompts))])),
+            holes=not all(map(all, trained)),
+        ),
     )
 
 
@@ -143,8 +168,3 @@ def _padded_logps(logps: Sequence[tuple[float, ...] | None], length: int, device
             return None
         rows.append([*row, *[0.0] * (length - len(row))])
     return torch.tensor(rows, dtype=torch.float32, device=device)
-
-
-def _longest(attended: Tensor) -> int:
-    """The most tokens that a row attends to; padding is on one side only, so this is a width."""
-    return int(attended.sum(1).max()) if attended.shape[1] else 0

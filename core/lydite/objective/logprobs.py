@@ -98,10 +98,9 @@ def predictors_of(hidden: Tensor, batch: Batch) -> Tensor:
             f"hidden states [B, L, H] of a batch [B, L] = {tuple(batch.input_ids.shape)} were expected, "
             f"got {tuple(hidden.shape)}"
         )
-    mask = batch.completion_mask
-    row, column = mask.nonzero(as_tuple=True)
-    width = hidden.shape[1]
-    before = width - mask.shape[1] - 1 + column  # the state one column earlier predicts the token
+    width, longest, places = hidden.shape[1], batch.completion_mask.shape[1], batch.trained_places()
+    row, column = places // longest, places % longest
+    before = width - longest - 1 + column  # the state one column earlier predicts the token
     return hidden.reshape(-1, hidden.shape[2]).index_select(0, row * width + before)
 
 
@@ -118,14 +117,15 @@ def scattered_logps(
 
     `states` [N, H] are in the row-major order of `completion_mask`, which keeps N tokens.
     """
-    mask = batch.completion_mask
+    places = batch.trained_places()
     logps, entropy = token_logps(
         states,
         head,
-        batch.completion_ids[mask],
+        batch.completion_ids.reshape(-1).index_select(0, places),
         temperature=temperature,
         chunk_size=chunk_size,
         entropy_gradient=entropy_gradient,
     )
-    blank = torch.zeros(mask.shape, dtype=torch.float32, device=states.device)
-    return TokenLogps(blank.masked_scatter(mask, logps), blank.masked_scatter(mask, entropy))
+    shape = batch.completion_mask.shape
+    blank = torch.zeros(shape.numel(), dtype=torch.float32, device=states.device)
+    return TokenLogps(*(blank.index_copy(0, places, found).view(shape) for found in (logps, entropy)))

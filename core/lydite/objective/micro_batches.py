@@ -44,23 +44,20 @@ def largest_pass(batch: Batch, spans: Sequence[Span], *, packed: bool = True) ->
 
 @dataclass(frozen=True, slots=True)
 class _Lengths:
-    """Tokens of consecutive rows, the first of which is row `start`. Read once: a device has to be waited for."""
+    """Tokens of consecutive rows, the first of which is row `start`."""
 
     start: int
-    prompts: list[int]
-    answers: list[int]
+    prompts: Sequence[int]
+    answers: Sequence[int]
     """0 for a completion that the loss leaves out."""
     begins: list[bool]
     """True where the prompt is another than that of the row before."""
 
     @classmethod
     def of(cls, batch: Batch, start: int, stop: int) -> _Lengths:
-        width = batch.input_ids.shape[1] - batch.completion_ids.shape[1]
-        ids, attended = batch.input_ids[start:stop, :width], batch.attention_mask[start:stop]
-        prompts, seen = attended[:, :width].sum(1), attended[:, :width]
-        equal = ((ids[1:] == ids[:-1]) & (seen[1:] == seen[:-1])).all(1)
-        begins = [True, *(not same for same in equal.tolist())]
-        return cls(start, prompts.tolist(), attended[:, width:].sum(1).tolist(), begins)
+        sizes = batch.measured().rows(start, stop)
+        begins = {first for first, _ in sizes.runs()}
+        return cls(start, sizes.prompts, sizes.answers, [row in begins for row in range(stop - start)])
 
     @property
     def rows(self) -> range:
@@ -70,7 +67,7 @@ class _Lengths:
         return self.prompts[row - self.start]
 
     def answers_of(self, span: Span) -> list[int]:
-        return self.answers[span[0] - self.start : span[1] - self.start]
+        return list(self.answers[span[0] - self.start : span[1] - self.start])
 
     def groups(self, span: Span) -> list[Span]:
         """The runs of rows whose prompts are equal."""

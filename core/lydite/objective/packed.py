@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lydite.objective.batch import Batch
 from lydite.policy.layout import Layout, PackedGroup
+from lydite.policy.sending import sent
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,30 +36,29 @@ def pack(batch: Batch) -> Packed:
     The last token of a completion predicts nothing, so it is not computed. Tokens that an environment inserted are
     computed, as those behind them attend to them, and predict the model's next turn; nothing has to predict them.
     """
-    width = batch.input_ids.shape[1] - batch.completion_mask.shape[1]
-    ids: list[int] = []
+    sizes, (length, longest) = batch.measured(), (batch.input_ids.shape[1], batch.completion_mask.shape[1])
+    width = length - longest
+    places: list[int] = []  # of the packed tokens, in the batch's [B * L]
+    answers: list[int] = []  # of the tokens that something predicts, in its [B * T]
     predictors: list[int] = []
-    groups: list[tuple[int, list[int]]] = []
-    last: list[int] | None = None
-    end = 0  # of the present group's prompt
-    rows = zip(batch.input_ids.tolist(), batch.attention_mask.tolist(), batch.completion_mask.tolist(), strict=True)
-    for row, mask, trained in rows:
-        prompt = [token for token, kept in zip(row[:width], mask[:width], strict=True) if kept]
-        answer = [token for token, kept in zip(row[width:], mask[width:], strict=True) if kept]
-        if prompt != last:
-            ids += prompt
-            groups.append((len(prompt), []))
-            last, end = prompt, len(ids)
-        if answer:
-            before = [end - 1, *range(len(ids), len(ids) + len(answer) - 1)]
-            predictors += [state for state, kept in zip(before, trained, strict=False) if kept]  # padding is behind
-        ids += answer[:-1]
-        groups[-1][1].append(max(0, len(answer) - 1))
-    layout = Layout(tuple(PackedGroup(prompt, tuple(answers)) for prompt, answers in groups))
+    groups: list[PackedGroup] = []
+    for first, last in sizes.runs():
+        prompt = sizes.prompts[first]
+        places += range(first * length + width - prompt, first * length + width)
+        end = len(places)
+        for row in range(first, last):
+            if answer := sizes.answers[row]:
+                predictors += [end - 1, *range(len(places), len(places) + answer - 1)]
+                places += range(row * length + width, row * length + width + answer - 1)
+                answers += range(row * longest, row * longest + answer)
+        groups.append(PackedGroup(prompt, tuple(max(0, sizes.answers[row] - 1) for row in range(first, last))))
     device = batch.input_ids.device
+    chosen, states = sent(places, torch.int64, device), sent(predictors, torch.int64, device)
+    if sizes.holes:
+        states = states[batch.completion_mask.reshape(-1)[sent(answers, torch.int64, device)]]
     return Packed(
-        input_ids=torch.tensor(ids, dtype=torch.int64, device=device),
-        position_ids=torch.tensor(layout.positions(), dtype=torch.int64, device=device),
-        layout=layout,
-        predictors=torch.tensor(predictors, dtype=torch.int64, device=device),
+        input_ids=batch.input_ids.reshape(-1).index_select(0, chosen),
+        position_ids=batch.position_ids.reshape(-1).index_select(0, chosen),
+        layout=Layout(tuple(groups)),
+        predictors=states,
     )

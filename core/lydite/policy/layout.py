@@ -18,6 +18,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from lydite.policy.sending import sent
+
 ALIGNED = 16  # numbers; CUDA's attention with a mask copies one whose rows are not so aligned, in every layer
 
 
@@ -149,7 +151,7 @@ class Layout:
         key = ("filled", index, device)
         if key not in self._kept:
             rows = [row * max(lengths) + place for row, length in enumerate(lengths) for place in range(length)]
-            self._kept[key] = torch.tensor(rows, dtype=torch.int64, device=device)
+            self._kept[key] = sent(rows, torch.int64, device)
         found = self._kept[key]
         assert isinstance(found, Tensor)
         return found
@@ -199,8 +201,8 @@ def _places(groups: Sequence[PackedGroup], spans: Sequence[tuple[int, int]], dev
     return Places(
         own=own,
         across=across if answered else None,
-        completions=torch.tensor(completions, dtype=torch.int64, device=device),
-        prompts=torch.tensor(prompts, dtype=torch.int64, device=device),
+        completions=sent(completions, torch.int64, device),
+        prompts=sent(prompts, torch.int64, device),
     )
 
 
@@ -223,14 +225,14 @@ def _windowed(
             end += length
     return Windowed(
         segments=_segments(queries, keys, device),
-        keys=torch.tensor(places, dtype=torch.int64, device=device),
+        keys=sent(places, torch.int64, device),
     )
 
 
 def _segments(queries: Sequence[int], keys: Sequence[int], device: torch.device) -> Segments:
     return Segments(
-        bounds_q=torch.tensor([0, *accumulate(queries)], dtype=torch.int32, device=device),
-        bounds_k=torch.tensor([0, *accumulate(keys)], dtype=torch.int32, device=device),
+        bounds_q=sent([0, *accumulate(queries)], torch.int32, device),
+        bounds_k=sent([0, *accumulate(keys)], torch.int32, device),
         longest_q=max(queries, default=0),
         longest_k=max(keys, default=0),
     )

@@ -16,6 +16,7 @@ from lydite.rescore.gold import Golds
 from lydite.rescore.saved import Saved
 from lydite.rewards import RewardStack, build_stack
 from lydite.rewards.binding import Binding, bind
+from lydite.rewards.episode import with_episode_reward
 from lydite.types import FormatError, Generated, Parsed, Prompt, Rollout, ScoredGroup
 
 GROUPS_AT_ONCE: Final = 64
@@ -46,6 +47,7 @@ class Rejudging:
         self._config = config
         self._golds = golds
         self._as_saved = _AsSaved() if format is None else None
+        plugins = with_episode_reward(config, plugins)
         self._bindings = tuple(bind(name, reward, plugins) for name, reward in config.rewards.items())
         for binding in () if with_tokens else self._bindings:
             _refuse_token_ids(binding)

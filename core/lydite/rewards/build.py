@@ -12,6 +12,7 @@ from lydite.rewards.binding import Binding, bind
 from lydite.rewards.cache import VerdictCache
 from lydite.rewards.calls import Spread, here
 from lydite.rewards.compose import Rule
+from lydite.rewards.episode import with_episode_reward
 from lydite.rewards.pool import Pool, make_pool
 from lydite.rewards.shaping import NAME as LENGTH
 from lydite.rewards.shaping import LengthShaping
@@ -28,6 +29,7 @@ def build_stack(config: RunConfig, plugins: Plugins, format: Format, *, spread: 
         UnknownNameError: when nobody offers a reward or judge of that name.
         ConfigError: on wrong options, and on rewards that contradict each other.
     """
+    plugins = with_episode_reward(config, plugins)
     return _build(config.rewards, config.length, config.stack, config.train.max_steps, plugins, format, None, spread)
 
 
@@ -43,7 +45,7 @@ def build_eval_stack(
     """
     if config.eval is None:
         raise ConfigError("this run has no [eval] table, so there is no held-out reward")
-    name, reward = config.eval.metric, config.eval.reward
+    name, reward, plugins = config.eval.metric, config.eval.reward, with_episode_reward(config, plugins)
     return _build({name: reward}, None, config.stack, config.train.max_steps, plugins, format, pool, spread)
 
 

@@ -26,9 +26,12 @@ _TAKEN: Final = frozenset(
         "legal",
         "math",
         "medical",
+        "mlflow",
         "reasoning-gym",
         "rubric",
+        "tensorboard",
         "text",
+        "wandb",
     ]
 )
 """What lydite's own distributions are called behind the prefix."""

@@ -41,13 +41,13 @@ def loss_metrics(
 def _clipped(low: Tensor, high: Tensor, mask: Tensor) -> dict[str, Tensor]:
     units = _units(low, mask)
     counts = units.sum(1).double()
-    low_share, high_share = (((clipped & units).sum(1) / counts)[counts > 0] for clipped in (low, high))
-    infinite = torch.full((1,), float("inf"), dtype=torch.float64, device=mask.device)
+    # Chosen by `where`, and not by an index, for which a GPU has to be waited for.
+    low_share, high_share = ((clipped & units).sum(1) / counts for clipped in (low, high))
     return {
         "low": (low & units).sum().double(),
         "high": (high & units).sum().double(),
-        "low_min": torch.cat([low_share, infinite]).min(),
-        "high_max": torch.cat([high_share, -infinite]).max(),
+        "low_min": torch.where(counts > 0, low_share, float("inf")).min(),
+        "high_max": torch.where(counts > 0, high_share, -float("inf")).max(),
         "clip_units": counts.sum(),
     }
 
