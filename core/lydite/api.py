@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from lydite.adapter_folder import save_adapter_atomically
 from lydite.calibration import calibration_lines
 from lydite.checkpoint import newest_checkpoint
-from lydite.config import EvalConfig, RunConfig
+from lydite.config import RunConfig
 from lydite.configfile import config_difference, read_config, write_config
 from lydite.distributed import Processes, SharedEngine, current, joined, load_shared_policy
 from lydite.environments.episodes import with_environment
@@ -31,6 +31,7 @@ from lydite.report.page import write_report
 from lydite.rollout import make_engine
 from lydite.rollout.chat_server import serving_judge
 from lydite.runfolder import RunFolder
+from lydite.summary import summary_of
 from lydite.trainer import ADAPTER, CHECKPOINTS, Trainer
 from lydite.types import RunInfo, RunResult
 
@@ -188,7 +189,7 @@ def _train_in(folder: RunFolder, prepared: Prepared, policy: Policy | None, *, r
             stopped = trainer.run()
         if folder.writes:
             save_adapter_atomically(policy, folder.path / ADAPTER)
-        summary = _summary(config, trainer.progress, manifest, stopped)
+        summary = summary_of(config, trainer.progress, manifest, stopped)
         folder.write_json("summary.json", summary)
         summary["report"] = _report(folder)
         folder.write_json("summary.json", summary)
@@ -214,41 +215,6 @@ def _go_back(folder: RunFolder, trainer: Trainer, manifest: Mapping[str, Any]) -
     else:
         trainer.restore(found.checkpoint)
         logger.info("going on after step %d", found.checkpoint.step)
-
-
-def _summary(config: RunConfig, progress: Progress, manifest: Mapping[str, Any], stopped: str) -> dict[str, Any]:
-    heldout = None
-    if config.eval is not None:
-        heldout = {
-            "metric": config.eval.metric,
-            "n": progress.heldout_n,
-            "first": progress.first_heldout,
-            "best": progress.best_heldout,
-            "last": progress.last_heldout,
-            "best_step": progress.best_step,
-            "divergence": _diverged(config.eval, progress),
-        }
-    seconds = progress.generated_seconds
-    return {
-        "name": config.name,
-        "steps": progress.step,
-        "stopped": stopped,
-        "seconds": round(progress.seconds, 3),
-        "heldout": heldout,
-        "reward": {"first": progress.first_reward, "last": progress.last_reward},
-        "tokens_per_second": round(progress.num_tokens / seconds, 1) if seconds else None,
-        "peak_memory_bytes": int(progress.peak_memory_bytes),
-        "plugins": {one["distribution"]: one["version"] for one in manifest["plugins"]},
-        "report": None,
-    }
-
-
-def _diverged(evaluation: EvalConfig, progress: Progress) -> dict[str, Any] | None:
-    """How reward and held-out metric had parted at the end, where the run looked at it."""
-    if evaluation.on_divergence == "off":
-        return None
-    found = progress.independence.divergence(evaluation.divergence_patience)
-    return asdict(found) if found is not None else None
 
 
 def _report(folder: RunFolder) -> str | None:
