@@ -120,6 +120,22 @@ def test_what_a_pass_was_seen_to_take_corrects_the_next_plan(adaptive: Any) -> N
     assert layers_after(3.0) == 2
 
 
+def test_where_memory_had_to_be_given_back_more_layers_compute_again(adaptive: Any) -> None:
+    chosen, free, _ = adaptive()
+    chosen.before_update(SIZE)
+    planned = chosen.planned
+    free.bytes = int(1.05 * planned / SHARE["cpu"]) + chosen.gradient_bytes * 2
+    chosen.before_update(SIZE)
+    assert chosen.recomputed == 0
+    chosen.gave_back()
+    chosen.saw(planned)  # what a pass takes is as planned: there is only no piece of it in one
+    chosen.before_update(SIZE)
+    assert chosen.recomputed >= 1
+    chosen.saw(int(chosen.planned / 1.1))  # nor does a plan that is kept to take the slack away again
+    chosen.before_update(SIZE)
+    assert chosen.recomputed >= 1
+
+
 def test_after_a_pass_without_room_all_layers_are_computed_again(adaptive: Any) -> None:
     chosen, _, layers = adaptive()
     chosen.before_update(SIZE)

@@ -20,6 +20,7 @@ from lydite.policy.offload import Offload
 logger = logging.getLogger("lydite")
 
 _AFTER_FAILURE: Final = 1.25  # a pass that had no room is taken to need so much more than was planned
+_AFTER_GIVING_BACK: Final = 1.1
 _SCALES: Final = (0.25, 4.0)  # a plan is never further from what is seen; beyond lies something else than a pass
 
 
@@ -51,8 +52,10 @@ class AdaptiveActivations:
         self._recomputed = 0
         self._said = -1
         self._scale = 1.0
+        self._slack = 1.0
+        self._expected = 0.0  # bytes of the plan's largest pass, without slack
         self._plan: ActivationPlan | None = None
-        self._before = (0, 0)
+        self._before = (0, 0, 0)
         # Not there yet before an update: its optimiser has dropped those of the one before.
         self.gradient_bytes = sum(4 * one.numel() for one in policy.trainable().values())
         if self._auto:
@@ -86,30 +89,49 @@ class AdaptiveActivations:
         work = replace(self._work, training=size)
         room = SHARE[self._kind] * self._free(self._device) - self.gradient_bytes
         plan = plan_activations(
-            self._config, self._shapes, work, room, device=self._kind, packed=self._packed, scale=self._scale
+            self._config,
+            self._shapes,
+            work,
+            room,
+            device=self._kind,
+            packed=self._packed,
+            scale=self._scale * self._slack,
         )
-        self._plan = plan
+        self._plan, self._expected = plan, plan.needed / self._slack
         self._recompute(min(plan.recomputed, self._layers))
         if self._recomputed > self._said:  # fewer than was said needs no words, and lengths change with every step
             self._said = self._recomputed
             # On a CPU that all is kept goes without saying: nobody runs short there before the plan says so.
             logger.log(logging.INFO if self._cuda or self._recomputed else logging.DEBUG, "%s", plan.line)
         if self._cuda:
-            self._before = torch.cuda.memory_allocated(self._device), torch.cuda.max_memory_allocated(self._device)
+            self._before = (
+                torch.cuda.memory_allocated(self._device),
+                torch.cuda.max_memory_allocated(self._device),
+                _given_back(self._device),
+            )
 
     def after_passes(self) -> None:
         """Compares the peak of an update's passes with what was planned, and plans the next by it."""
         if not self._cuda or self._plan is None:
             return
-        (held, highest), peak = self._before, torch.cuda.max_memory_allocated(self._device)
+        (held, highest, given_back), peak = self._before, torch.cuda.max_memory_allocated(self._device)
+        if _given_back(self._device) > given_back:
+            self.gave_back()
         if peak > highest:  # else it was lower than something before, which tells nothing
             self.saw(peak - held - self.gradient_bytes)
 
     def saw(self, taken: int) -> None:
         """Takes note that the last update's largest pass took so many bytes."""
-        if self._plan is not None and self._plan.needed > 0:
+        if self._plan is not None and self._expected > 0:
             low, high = _SCALES
-            self._scale = min(max(self._scale * taken / self._plan.needed, low), high)
+            self._scale = min(max(self._scale * taken / self._expected, low), high)
+
+    def gave_back(self) -> None:
+        """Takes note that torch, short of a piece of memory, gave back all that it held unused and asked anew.
+
+        It waits for the device each time, which costs more than another layer that computes again.
+        """
+        self._slack = min(self._slack * _AFTER_GIVING_BACK, _SCALES[1])
 
     def recompute_all(self) -> bool:
         """After a pass that had no room: from now on all layers compute again; False when all did already."""
@@ -137,6 +159,11 @@ class AdaptiveActivations:
     @property
     def _packed(self) -> bool:
         return self._config.model.quantization == "nf4"
+
+
+def _given_back(device: torch.device) -> int:
+    """How often torch has given memory back to find room, on a CUDA device."""
+    return int(torch.cuda.memory_stats(device).get("num_alloc_retries", 0))
 
 
 def _free_bytes(device: torch.device) -> int:
