@@ -37,6 +37,7 @@ def make_model(shape: Shape, folder: Path, *, device: str, seed: int = 0) -> boo
 def make_skeleton(shape: Shape, folder: Path) -> None:
     """Writes a model's configuration and tokenizer, and a file of weights with nothing in it, for `packed_model`."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / DONE).unlink(missing_ok=True)  # a model that was here has no weights from now on
     shape.config().save_pretrained(folder)
     _tokenizer(shape).save_pretrained(folder)
     (folder / "model.safetensors").write_bytes(b"")
