@@ -15,20 +15,16 @@ from typing import Any
 
 from benchmarks.gpu import ours, steps
 from benchmarks.gpu.arms import Arm, add_arguments, run
+from benchmarks.gpu.ballast import take_no_more_than
 from benchmarks.gpu.results import Writer
 from benchmarks.gpu.work import shape_of
-
-_GIB = 2**30
 
 
 def lydite(given: argparse.Namespace, writer: Writer) -> None:
     """Whole steps within the limit."""
-    import torch
 
     def load(folder: Path) -> Any:
-        if torch.cuda.is_available():
-            total = torch.cuda.get_device_properties(0).total_memory
-            torch.cuda.set_per_process_memory_fraction(min(1.0, given.card * _GIB / total))
+        take_no_more_than(given.card)
         return ours.load_packed(shape_of(given), folder)
 
     steps.lydite(given, writer, profile="big", load=load)

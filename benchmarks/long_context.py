@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from benchmarks.gpu.arms import Arm, add_arguments, run
-from benchmarks.gpu.ballast import card_of
+from benchmarks.gpu.ballast import card_of, take_no_more_than
 from benchmarks.gpu.make import model_folder
 from benchmarks.gpu.meter import Meter, now
 from benchmarks.gpu.results import Writer
@@ -134,8 +134,7 @@ def on_card(arm: Callable[[argparse.Namespace, Writer], None]) -> Callable[[argp
 
         gib = given.card if torch.cuda.is_available() else None
         if gib is not None:
-            total = torch.cuda.get_device_properties(0).total_memory
-            torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / total))
+            take_no_more_than(gib)
         with card_of(gib):
             arm(given, writer)
 

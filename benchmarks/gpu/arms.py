@@ -83,10 +83,7 @@ def command(given: argparse.Namespace) -> str:
     """The command that measures this arm again, without the folders of one machine."""
     words = [f"python -m benchmarks.{_script()}"]
     for name, value in vars(given).items():
-        if name in ("arm", "json", "join", "models", "logs", "timeout", "ragged", "vocabulary") or value in (
-            None,
-            False,
-        ):
+        if name in _UNSAID or value in (None, False):
             continue
         shown = given.arm if name == "arms" else value
         words.append(f"--{name.replace('_', '-')}" + ("" if value is True else f" {shown}"))

@@ -34,6 +34,15 @@ def card_of(gib: float | None) -> Iterator[None]:
         process.wait()
 
 
+def take_no_more_than(gib: float) -> None:
+    """From now on torch is out of memory in this process where a card of so many GiB would be."""
+    import torch
+
+    if torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, gib * _GIB / total))
+
+
 def main() -> None:
     """Takes memory until no more than the given GiB are free, says how many are, and holds it."""
     import torch

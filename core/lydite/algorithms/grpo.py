@@ -35,7 +35,7 @@ class Grpo:
 
     def material(self, scored: Scored, batch: Batch) -> Material:
         """All completions."""
-        return whole_step(batch, self._train.per_device_train_batch_size * self._train.gradient_accumulation_steps)
+        return whole_step(batch, self._train.update_batch_size)
 
     def begin(self, scored: Scored, material: Material, updates: Sequence[Sequence[Span]]) -> StepLoss:
         """Later updates' old log-probabilities, and the reference's where the step is gone over again."""

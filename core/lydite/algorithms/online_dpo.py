@@ -47,7 +47,7 @@ class OnlineDpo:
 
     def material(self, scored: Scored, batch: Batch) -> Material:
         """The completions of pairs, chosen and rejected in turn; an update has the pairs of its groups."""
-        update_rows = self._train.per_device_train_batch_size * self._train.gradient_accumulation_steps
+        update_rows = self._train.update_batch_size
         trained = batch.completion_mask.any(1).tolist()
         rows: list[int] = []
         ends = {0: 0}  # of rows of the step, to those of pairs

@@ -53,7 +53,7 @@ class Ppo:
 
     def material(self, scored: Scored, batch: Batch) -> Material:
         """All completions."""
-        return whole_step(batch, self._train.per_device_train_batch_size * self._train.gradient_accumulation_steps)
+        return whole_step(batch, self._train.update_batch_size)
 
     def begin(self, scored: Scored, material: Material, updates: Sequence[Sequence[Span]]) -> StepLoss:
         """Values and both log-probabilities of the whole step."""

@@ -49,7 +49,7 @@ class Rloo:
 
     def material(self, scored: Scored, batch: Batch) -> Material:
         """All completions."""
-        return whole_step(batch, self._train.per_device_train_batch_size * self._train.gradient_accumulation_steps)
+        return whole_step(batch, self._train.update_batch_size)
 
     def begin(self, scored: Scored, material: Material, updates: Sequence[Sequence[Span]]) -> StepLoss:
         """Both log-probabilities of the whole step, where the rewards have a KL penalty."""

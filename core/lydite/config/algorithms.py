@@ -159,7 +159,7 @@ def _pair_problems(config: RunConfig) -> list[str]:
             f"train.num_generations = {train.num_generations} is odd, and online_dpo.pairs = "
             '"ranked" puts all completions of a prompt into pairs; take an even number'
         )
-    update = train.per_device_train_batch_size * train.gradient_accumulation_steps
+    update = train.update_batch_size
     if update % train.num_generations:
         problems.append(
             f"an update has {update} completions (train.per_device_train_batch_size * "

@@ -156,6 +156,11 @@ class TrainConfig(Section):
         return self.per_device_train_batch_size * (self.steps_per_generation or self.gradient_accumulation_steps)
 
     @property
+    def update_batch_size(self) -> int:
+        """Completions of one update."""
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps
+
+    @property
     def prompts_per_step(self) -> int:
         """Prompts in a step (P)."""
         return self.generation_batch_size // self.num_generations

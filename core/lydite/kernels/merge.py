@@ -10,6 +10,7 @@ from typing import Final
 import torch
 
 from lydite.kernels.reference import add_rows_reference, merge_reference
+from lydite.kernels.rows import power_of_two
 from lydite.kernels.switch import is_on
 
 DTYPES: Final = (torch.bfloat16, torch.float16, torch.float32)
@@ -37,7 +38,7 @@ def merge_into(
     count = rows.numel()
     programs_merge.merge[(-(-count // TOKENS), heads)](
         output, lse, second, second_lse, rows, count, tokens, heads,
-        WIDTH=width, BLOCK=_power_of_two(width), TOKENS=TOKENS, num_warps=4, enable_fp_fusion=False,
+        WIDTH=width, BLOCK=power_of_two(width), TOKENS=TOKENS, num_warps=4, enable_fp_fusion=False,
     )  # fmt: skip
 
 
@@ -61,7 +62,3 @@ def _takes(first: torch.Tensor, *others: torch.Tensor) -> bool:
     return (
         first.dtype in DTYPES and all(one.is_contiguous() for one in (first, *others)) and is_on("merge", first.device)
     )
-
-
-def _power_of_two(width: int) -> int:
-    return 1 << max(0, width - 1).bit_length()

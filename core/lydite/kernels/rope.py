@@ -8,6 +8,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from lydite.kernels.reference import rotate_backward_reference, rotate_reference
+from lydite.kernels.rows import power_of_two
 from lydite.kernels.switch import is_on
 
 DTYPES: Final = (torch.bfloat16, torch.float16, torch.float32)
@@ -77,18 +78,15 @@ def _launch(
     if batch * tokens == 0 or width == 0:
         return outs
     half, rest = cos.shape[-1] // 2, width - cos.shape[-1]
-    query_block, half_block = _power(query_heads), _power(half)
+    query_block, half_block = power_of_two(query_heads), power_of_two(half)
     programs_rope.rotate[(batch * tokens,)](
         query, key, cos, sin, *outs, tokens,
         *query.stride()[:3], *key.stride()[:3], *cos.stride()[:2], *sin.stride()[:2],
         *outs[0].stride()[:3], *outs[1].stride()[:3],
         BACKWARD=backward, QUERY_HEADS=query_heads, KEY_HEADS=key.shape[1], HALF=half, REST=rest,
-        QUERY_BLOCK=query_block, KEY_BLOCK=_power(key.shape[1]), HALF_BLOCK=half_block, REST_BLOCK=_power(rest),
+        QUERY_BLOCK=query_block, KEY_BLOCK=power_of_two(key.shape[1]), HALF_BLOCK=half_block,
+        REST_BLOCK=power_of_two(rest),
         num_warps=min(MOST_WARPS, max(1, query_block * half_block // 256)),  # 8 pairs a thread: 16 bytes a load
         enable_fp_fusion=False,
     )  # fmt: skip
     return outs
-
-
-def _power(count: int) -> int:
-    return 1 << max(0, count - 1).bit_length()

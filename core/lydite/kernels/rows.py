@@ -44,3 +44,8 @@ def _merged(tensor: torch.Tensor) -> list[tuple[int, int]]:
         else:
             merged.append((size, stride))
     return merged or [(1, tensor.shape[-1])]
+
+
+def power_of_two(count: int) -> int:
+    """The least power of two that holds so many numbers: Triton's blocks have no other sizes."""
+    return 1 << max(0, count - 1).bit_length()

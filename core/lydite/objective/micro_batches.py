@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lydite.objective.batch import Batch
+from lydite.objective.sizes import Sizes
 from lydite.planner.workload import PassSize
 
 Span = tuple[int, int]
@@ -44,36 +45,29 @@ def largest_pass(batch: Batch, spans: Sequence[Span], *, packed: bool = True) ->
 
 @dataclass(frozen=True, slots=True)
 class _Lengths:
-    """Tokens of consecutive rows, the first of which is row `start`."""
+    """Sizes of consecutive rows, the first of which is row `start`."""
 
     start: int
-    prompts: Sequence[int]
-    answers: Sequence[int]
-    """0 for a completion that the loss leaves out."""
-    begins: list[bool]
-    """True where the prompt is another than that of the row before."""
+    sizes: Sizes
 
     @classmethod
     def of(cls, batch: Batch, start: int, stop: int) -> _Lengths:
-        sizes = batch.measured().rows(start, stop)
-        begins = {first for first, _ in sizes.runs()}
-        return cls(start, sizes.prompts, sizes.answers, [row in begins for row in range(stop - start)])
+        return cls(start, batch.measured().rows(start, stop))
 
     @property
     def rows(self) -> range:
-        return range(self.start, self.start + len(self.prompts))
+        return range(self.start, self.start + len(self.sizes.prompts))
 
     def prompt(self, row: int) -> int:
-        return self.prompts[row - self.start]
+        return self.sizes.prompts[row - self.start]
 
     def answers_of(self, span: Span) -> list[int]:
-        return list(self.answers[span[0] - self.start : span[1] - self.start])
+        return list(self.sizes.answers[span[0] - self.start : span[1] - self.start])
 
     def groups(self, span: Span) -> list[Span]:
         """The runs of rows whose prompts are equal."""
-        first, last = span
-        begins = [first, *(row for row in range(first + 1, last) if self.begins[row - self.start])]
-        return list(zip(begins, [*begins[1:], last], strict=True))
+        runs = self.sizes.rows(span[0] - self.start, span[1] - self.start).runs()
+        return [(span[0] + first, span[0] + last) for first, last in runs]
 
 
 def _pass_size(lengths: _Lengths, span: Span, *, packed: bool) -> PassSize:
