@@ -100,9 +100,7 @@ def test_nothing_is_written_outside(bubblewrap, tmp_path):
         write = f"def f(xs):\n    open({str(place)!r}, 'w').write('x')\n    return sorted(xs)"
         assert called(write, bubblewrap).reason == "code.raised", place
         assert not place.exists()
-    link = (
-        "import os\ndef f(xs):\n    os.symlink('/', 'root')\n    open('root/x', 'w')\n    return sorted(xs)"
-    )
+    link = "import os\ndef f(xs):\n    os.symlink('/', 'root')\n    open('root/x', 'w')\n    return sorted(xs)"
     assert called(link, bubblewrap).score == 0.0
 
 
