@@ -14,6 +14,7 @@ from functools import partial
 
 from benchmarks.gpu.arms import Arm, add_arguments, run
 from benchmarks.gpu.handover import edited, fresh
+from benchmarks.gpu.profiles import BURST
 from benchmarks.gpu.ragged import ragged
 from benchmarks.gpu.rollouts import lydite, make, stock_vllm, transformers_generate
 from benchmarks.gpu.shapes import SHAPES
@@ -26,6 +27,7 @@ ARMS = {
     "make": Arm(make, ours=True, seconds=180),
     "lydite-unpacked": Arm(partial(lydite, unpack="always"), True, 240, LOGGED),
     "lydite-packed": Arm(partial(lydite, unpack="never"), True, 300, LOGGED),
+    "lydite-bursts": Arm(partial(lydite, unpack="always", scheduler_steps=BURST), True, 240, LOGGED),
     "vllm-bf16-lora": Arm(partial(stock_vllm, lora=True), False, 300, LOGGED | IN_PROCESS),
     "vllm-bf16-lora-own-process": Arm(partial(stock_vllm, lora=True), False, 300, LOGGED | OWN_PROCESS),
     "vllm-bf16": Arm(stock_vllm, False, 240, LOGGED | IN_PROCESS),

@@ -1,4 +1,4 @@
-"""Seconds and memory of a whole GRPO step: lydite by five profiles, and TRL by its documented QLoRA recipe.
+"""Seconds and memory of a whole GRPO step: lydite by its profiles, and TRL by its documented QLoRA recipe.
 
     python -m benchmarks.step --model q15 --scenario M --json raw.jsonl
     python -m benchmarks.step --join raw.jsonl --json benchmarks/results/step.jsonl
@@ -27,6 +27,8 @@ ARMS = {
     "lydite": Arm(partial(lydite, profile="defaults"), True, 400, LOGGED),
     "lydite-small": Arm(partial(lydite, profile="small"), True, 500, LOGGED),
     "lydite-card": Arm(partial(lydite, profile="card"), True, 400, LOGGED),
+    "lydite-bursts": Arm(partial(lydite, profile="bursts"), True, 400, LOGGED),
+    "lydite-card-bursts": Arm(partial(lydite, profile="card-bursts"), True, 400, LOGGED),
     "lydite-fast": Arm(partial(lydite, profile="fast"), True, 400, LOGGED),
     "lydite-plain": Arm(partial(lydite, profile="plain"), True, 500, LOGGED | {"LYDITE_KERNELS": "off"}),
     "trl": Arm(trl, False, 590, LOGGED),
@@ -45,7 +47,9 @@ def main() -> None:
     parser.add_argument("--micro-batch", type=int, default=8, help="completions of one forward pass")
     parser.add_argument("--warm-up", type=int, default=2, help="steps that do not count")
     parser.add_argument("--repeats", type=int, default=4, help="steps that do")
-    parser.add_argument("--card", type=float, help="GiB of the card that lydite-small and -card find; 5, for l8 11.5")
+    parser.add_argument(
+        "--card", type=float, help="GiB of the card that lydite-small and -card... find; 5, for l8 11.5"
+    )
     parser.add_argument("--trl-memory", type=float, help="TRL's vllm_gpu_memory_utilization; 0.15, for l8 0.3")
     parser.add_argument("--engine", choices=("vllm", "hf"), default="vllm", help="lydite's engine")
     add_arguments(parser, ARMS, ",".join(ARMS))

@@ -12,6 +12,8 @@ from benchmarks.gpu.shapes import LINEARS, LORA_ALPHA, LORA_RANK, Shape
 
 END = "<|endoftext|>"
 """The name that Qwen2's tokenizer class would add a token for, behind the model's vocabulary, if there were none."""
+ADDED = ("o_proj", "down_proj")
+"""The matrices whose products are added to the residual stream."""
 DONE = "made"
 """Written last: a folder without it is made anew."""
 
@@ -46,9 +48,7 @@ def make_skeleton(shape: Shape, folder: Path) -> None:
 def packed_model(shape: Shape, *, device: str, seed: int = 0) -> Any:
     """The model of transformers on the device, its linear layers random and in NF4.
 
-    One matrix at a time is drawn in 16 bit, packed and dropped; embeddings, head and norms stay in 16 bit. What is
-    added to the residual stream is drawn smaller, as GPT-2's is: else 80 random layers make so much of a rounding in
-    the first that two ways to compute the same are more than half a nat apart.
+    One matrix at a time is drawn in 16 bit, packed and dropped; embeddings, head and norms stay in 16 bit.
     """
     import torch
     from torch import nn
@@ -67,12 +67,11 @@ def packed_model(shape: Shape, *, device: str, seed: int = 0) -> Any:
         numbers = torch.empty(like.shape, dtype=kept, device=place).normal_(0.0, deviation, generator=draws)
         return nn.Parameter(numbers, requires_grad=False)
 
-    residual = 0.02 / math.sqrt(2 * shape.layers)
     head = causal.get_output_embeddings()
     names = [name for name, one in causal.named_modules() if isinstance(one, nn.Linear) and one is not head]
     for name in names:  # names: a list of the layers would keep every one of their 16-bit weights
         linear = causal.get_submodule(name)
-        deviation = residual if name.endswith(("o_proj", "down_proj")) else 0.02
+        deviation = _calm(shape) if name.endswith(ADDED) else 0.02
         for part, value in list(linear.named_parameters(recurse=False)):
             setattr(linear, part, drawn(value, deviation))
         holder = nn.Sequential(linear)
@@ -131,7 +130,20 @@ def _write_weights(shape: Shape, folder: Path, device: str, seed: int) -> None:
     torch.manual_seed(seed)
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(shape.config(), dtype=torch.bfloat16)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.removesuffix(".weight").endswith(ADDED):
+                weight.normal_(0.0, _calm(shape))
     model.save_pretrained(folder)
+
+
+def _calm(shape: Shape) -> float:
+    """The deviation of a matrix whose product is added to the residual stream, as GPT-2's is drawn.
+
+    Drawn like the others, dozens of random layers make so much of a rounding in the first that two ways to compute the
+    same are half a nat apart, and further than what is taken for the same model.
+    """
+    return 0.02 / math.sqrt(2 * shape.layers)
 
 
 def _tokenizer(shape: Shape) -> Any:

@@ -105,7 +105,11 @@ def _open() -> tuple[Any, Any]:
         import pynvml
 
         pynvml.nvmlInit()
-        return pynvml, pynvml.nvmlDeviceGetHandleByIndex(0)
+        # The first GPU that this process may use: NVML counts all of the machine's.
+        first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+        if first.isdigit():
+            return pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(first))
+        return pynvml, pynvml.nvmlDeviceGetHandleByUUID(first)
     except Exception:  # noqa: BLE001 - no driver, no library, no device: each raises something else
         return None, None
 

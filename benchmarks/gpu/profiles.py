@@ -21,6 +21,9 @@ class Profile:
     """Whether it runs on a card of `--card` GiB."""
 
 
+BURST: Final = 16
+"""Decode steps for each plan of vLLM's scheduler, where an arm has them."""
+
 LARGE: Final = 16384
 """Tokens of a forward pass where memory is no concern: products are at their speed from about 8,000 on."""
 
@@ -46,6 +49,10 @@ PROFILES: Final = {
     "big": replace(SMALL, train=SMALL.train | {"micro_batch_tokens": 1024}),
     # lydite's own choices on a card of `--card` GiB, in passes that such a card has room for.
     "card": Profile(train={"micro_batch_tokens": LARGE // 4}, on_card=True),
+    "bursts": Profile(engine={"num_scheduler_steps": BURST}, train={"micro_batch_tokens": LARGE}),
+    "card-bursts": Profile(
+        engine={"num_scheduler_steps": BURST}, train={"micro_batch_tokens": LARGE // 4}, on_card=True
+    ),
     # Nothing is computed again: 8B keeps about 3 MB for each token, so half as many of them stand beside the weights.
     "fast": Profile(
         engine={"unpack_weights": "always"},

@@ -25,12 +25,12 @@ def make(given: argparse.Namespace, writer: Writer) -> None:
         replace(writer, path=None).figure("random model made", "s", [now() - begun])
 
 
-def lydite(given: argparse.Namespace, writer: Writer, *, unpack: str) -> None:
+def lydite(given: argparse.Namespace, writer: Writer, *, unpack: str, scheduler_steps: int = 1) -> None:
     """The engine of lydite on a 4-bit base with an adapter; the weights kept packed, or unpacked while it generates."""
     from benchmarks.gpu.handover import time_ours
 
     parts, meter = Parts(), Meter()
-    policy, engine = start_lydite(given, parts, unpack=unpack)
+    policy, engine = start_lydite(given, parts, unpack=unpack, scheduler_steps=scheduler_steps)
     from lydite.rollout import Sampling
 
     sampling = Sampling(GROUP, given.new)
@@ -48,7 +48,7 @@ def lydite(given: argparse.Namespace, writer: Writer, *, unpack: str) -> None:
     engine.close()
 
 
-def start_lydite(given: argparse.Namespace, parts: Parts, *, unpack: str) -> tuple[Any, Any]:
+def start_lydite(given: argparse.Namespace, parts: Parts, *, unpack: str, scheduler_steps: int = 1) -> tuple[Any, Any]:
     """The policy and the engine."""
     from benchmarks.gpu import ours
 
@@ -61,7 +61,8 @@ def start_lydite(given: argparse.Namespace, parts: Parts, *, unpack: str) -> tup
     with parts.part("weights"):
         policy = ours.load(folder, "nf4")
     with parts.part("engine"):
-        settings = {"use": given.engine} | ({"unpack_weights": unpack} if given.engine == "vllm" else {})
+        own = {"unpack_weights": unpack, "num_scheduler_steps": scheduler_steps}
+        settings = {"use": given.engine} | (own if given.engine == "vllm" else {})
         config = ours.run_config(
             folder, output=given.logs, prompt=given.prompt, new=given.new, sequences=given.sequences,
             micro_batch=GROUP, steps=1, quantization="nf4", engine=settings,

@@ -122,9 +122,10 @@ def fix_lengths(engine: Any, policy: Any, lengths: Sequence[int]) -> None:
     if hasattr(engine, "_ask"):
         ask = engine._ask
 
-        def asked(prompts: Any, limits: Any, table: Any) -> Any:
-            own = [min(pair) for pair in zip(limits, lengths, strict=True)] if len(limits) == len(lengths) else limits
-            return ask(prompts, own, table)
+        def asked(prompts: Any, table: Any) -> Any:
+            if len(table.limits) == len(lengths):
+                table.limits = [min(pair) for pair in zip(table.limits, lengths, strict=True)]
+            return ask(prompts, table)
 
         engine._ask = asked
 

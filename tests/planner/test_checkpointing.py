@@ -131,7 +131,7 @@ def test_where_memory_had_to_be_given_back_more_layers_compute_again(adaptive: A
     chosen.saw(planned)  # what a pass takes is as planned: there is only no piece of it in one
     chosen.before_update(SIZE)
     assert chosen.recomputed >= 1
-    chosen.saw(int(chosen.planned / 1.1))  # nor does a plan that is kept to take the slack away again
+    chosen.saw(int(chosen.planned / 1.2))  # nor does a plan that is kept to take the slack away again
     chosen.before_update(SIZE)
     assert chosen.recomputed >= 1
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
+from support.rollouts import assert_same, flat, prompts_of
 from support.vllm_policies import trained
 
 from lydite.errors import EngineError, ModelError
@@ -15,26 +16,9 @@ from lydite.rollout import Sampling
 from lydite.rollout.hf import HfEngine
 from lydite.rollout.vllm.drawing import Drawer
 from lydite.rollout.vllm.engine import VllmEngine
-from lydite.types import Generated, Prompt, Rollout, Sample
+from lydite.types import Prompt, Sample
 
 SAMPLING = Sampling(num_generations=4, max_completion_length=10)
-CLOSE = 1e-4  # of float32 log-probabilities whose sums are taken in another order
-
-
-def prompts_of(policy: Policy, count: int = 3) -> list[Prompt]:
-    return [policy.encode(Sample(str(place), "Why so? " * place + "Tell me.")) for place in range(count)]
-
-
-def flat(rollouts: Sequence[Rollout]) -> list[Generated]:
-    return [one for rollout in rollouts for one in rollout.completions]
-
-
-def assert_same(ours: Sequence[Rollout], theirs: Sequence[Rollout]) -> None:
-    for mine, other in zip(flat(ours), flat(theirs), strict=True):
-        assert (mine.token_ids, mine.text, mine.raw, mine.finish_reason) == (
-            other.token_ids, other.text, other.raw, other.finish_reason,
-        )  # fmt: skip
-        assert mine.logps == pytest.approx(other.logps, abs=CLOSE)
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])

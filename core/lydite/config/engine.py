@@ -33,5 +33,8 @@ class EngineConfig(Section):
     """vllm: replays recorded decode steps. Without, it starts sooner and decodes slower."""
     compile: bool = False
     """vllm: has torch.compile fuse the model as well, which takes about a minute at the start."""
+    num_scheduler_steps: int = Field(1, ge=1, le=256)
+    """vllm: tokens that each sequence decodes between two plans of vLLM's scheduler, which takes longer than a small
+    model's step on a fast GPU. What is decoded behind the end of a completion is thrown away."""
     script: Texts = ()
     """scripted: what it answers, in turn."""

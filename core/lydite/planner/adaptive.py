@@ -20,7 +20,7 @@ from lydite.policy.offload import Offload
 logger = logging.getLogger("lydite")
 
 _AFTER_FAILURE: Final = 1.25  # a pass that had no room is taken to need so much more than was planned
-_AFTER_GIVING_BACK: Final = 1.1
+_AFTER_GIVING_BACK: Final = 1.2
 _SCALES: Final = (0.25, 4.0)  # a plan is never further from what is seen; beyond lies something else than a pass
 
 

@@ -24,20 +24,31 @@ ROW: Final = "lydite_row"  # key of a request's extra arguments: its row in the 
 class DrawTable:
     """What the requests of one batch draw with, and the log-probabilities that they drew with."""
 
-    def __init__(self, draw: Draw, uniform: Tensor | None, rows: int, tokens: int, device: torch.device) -> None:
-        """`uniform` [rows, tokens] in float64; None where the likeliest token is taken."""
+    def __init__(self, draw: Draw, uniform: Tensor | None, limits: Sequence[int], device: torch.device) -> None:
+        """`limits`: tokens of each row at most. `uniform` [rows, tokens] in float64; None: the likeliest is taken."""
         self.draw = draw
+        self.limits = limits
+        self.ahead = 0
+        """Steps that vLLM does not know of yet; see `lydite.rollout.vllm.bursts`."""
+        self.left = 0
+        """Tokens that the longest completion under way may still have, from the last step that vLLM knows of."""
         self._uniform = None if uniform is None else uniform.to(device)
-        self.logps = torch.zeros(rows, tokens, dtype=torch.float32, device=device)
+        # One column more than there are tokens, for what is drawn behind a completion's end.
+        self._logps = torch.zeros(len(limits), max(limits, default=0) + 1, dtype=torch.float32, device=device)
+
+    @property
+    def logps(self) -> Tensor:
         """[rows, tokens], filled as tokens are drawn."""
+        return self._logps[:, :-1]
 
     def tokens(self, logits: Tensor, rows: Tensor, places: Tensor) -> Tensor:
         """Tokens [n] for logits [n, V], drawn by these rows [n] at these places [n] in their completions."""
+        places = places.clamp(max=self._logps.shape[1] - 1)
         uniform = logits.new_zeros(len(rows), dtype=torch.float64)
         if self._uniform is not None:
-            uniform = self._uniform[rows, places]
+            uniform = self._uniform[rows, places.clamp(max=self._uniform.shape[1] - 1)]
         token, logp = draw_tokens(logits, uniform, self.draw)
-        self.logps[rows, places] = logp
+        self._logps[rows, places] = logp
         return token
 
 
@@ -49,6 +60,7 @@ class Drawer:
 
     def __init__(self) -> None:
         self._rows: dict[int, tuple[int, Sequence[int]]] = {}
+        self._last = torch.empty(2, 0, dtype=torch.int64)
 
     def update(self, change: Any) -> None:
         """Takes note of requests that came, went and moved, in the order that vLLM prescribes."""
@@ -70,15 +82,21 @@ class Drawer:
         table = self.table
         if table is None:
             return logits
-        last = table.logps.shape[1] - 1
+        if not table.ahead:
+            self._last = self._known(table, logits)
+        rows, places = self._last
+        token = table.tokens(logits, rows, places + table.ahead)
+        return logits.scatter_(1, token[:, None], float("inf"))
+
+    def _known(self, table: DrawTable, logits: Tensor) -> Tensor:
+        """The row of each sequence and its place there, [2, n], by what vLLM has noted."""
         own = [self._rows[index] for index in range(logits.shape[0])]
+        table.left = max(table.limits[row] - len(made) for row, made in own)
         # A prompt that is read in pieces draws tokens that vLLM throws away; the last draw is the one that counts.
-        where = torch.tensor([[row for row, _ in own], [min(len(made), last) for _, made in own]])
+        where = torch.tensor([[row for row, _ in own], [len(made) for _, made in own]])
         if logits.is_cuda:
             where = where.pin_memory()
-        rows, places = where.to(logits.device, non_blocking=True)
-        token = table.tokens(logits, rows, places)
-        return logits.scatter_(1, token[:, None], float("inf"))
+        return where.to(logits.device, non_blocking=True)
 
 
 def logits_processor() -> type[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -46,6 +47,7 @@ class VllmEngine:
         self._plan = plan
         self._llm: Any = None
         self._holds: Literal["adapter", "base", "nothing"] = "nothing"
+        self._conversing = False
         self._start()
 
     def vllm_model(self) -> Any:
@@ -66,10 +68,8 @@ class VllmEngine:
             named = [(prompts[place].sample.id, index) for place, index in rows]
             uniform = uniform_table(seed, named, sampling.max_completion_length)
         draw = Draw(sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p)
-        table = DrawTable(draw, uniform, len(rows), sampling.max_completion_length, self.policy.device)
-        outputs = self._ask(
-            [prompts[place].token_ids for place, _ in rows], [limits[place] for place, _ in rows], table
-        )
+        table = DrawTable(draw, uniform, [limits[place] for place, _ in rows], self.policy.device)
+        outputs = self._ask([prompts[place].token_ids for place, _ in rows], table)
         self._sleep()
         logps = table.logps.cpu().tolist()
         made = [self._generated(output, row) for output, row in zip(outputs, logps, strict=True)]
@@ -78,13 +78,23 @@ class VllmEngine:
             Rollout(prompt, tuple(made[place * group : (place + 1) * group])) for place, prompt in enumerate(prompts)
         ]
 
+    @contextmanager
+    def conversing(self) -> Iterator[None]:
+        """While open, the KV cache stays between batches, so that a turn finds those before it in the prefix cache."""
+        self._conversing = True
+        try:
+            yield
+        finally:
+            self._conversing = False
+            self._sleep()
+
     def canary(self, prompt: Prompt, tokens: int) -> CanaryAnswer | None:
         """The greedy answer of at most so many tokens, and how much of the prompt came from the prefix cache.
 
         The KV cache stays afterwards: a canary is asked right before the next batch, which would fetch it again.
         """
-        table = DrawTable(Draw(0.0), None, 1, tokens, self.policy.device)
-        (output,) = self._ask([prompt.token_ids], [self._room(prompt, tokens)], table)
+        table = DrawTable(Draw(0.0), None, [self._room(prompt, tokens)], self.policy.device)
+        (output,) = self._ask([prompt.token_ids], table)
         token_ids = tuple(output.outputs[0].token_ids)
         return CanaryAnswer(token_ids, tuple(table.logps[0, : len(token_ids)].tolist()), output.num_cached_tokens or 0)
 
@@ -137,7 +147,7 @@ class VllmEngine:
         finally:
             self._holds = "nothing"
 
-    def _ask(self, prompts: Sequence[Sequence[int]], limits: Sequence[int], table: DrawTable) -> list[Any]:
+    def _ask(self, prompts: Sequence[Sequence[int]], table: DrawTable) -> list[Any]:
         from vllm import SamplingParams
 
         wanted: Literal["adapter", "base"] = "base" if self.policy.is_reference else "adapter"
@@ -149,7 +159,7 @@ class VllmEngine:
                 temperature=0.0, max_tokens=limit, stop_token_ids=stops, ignore_eos=True, detokenize=False,
                 extra_args={ROW: row},
             )
-            for row, limit in enumerate(limits)
+            for row, limit in enumerate(table.limits)
         ]  # fmt: skip
         self._wake()
         Drawer.table = table
@@ -191,7 +201,8 @@ class VllmEngine:
             self._asleep = False
 
     def _sleep(self) -> None:
-        if self._plan.release_kv_cache and not self._asleep:
+        awake = self._llm is not None and not self._asleep
+        if self._plan.release_kv_cache and awake and not self._conversing:
             self._llm.sleep(level=2)
             self._asleep = True
 

@@ -16,6 +16,7 @@ from lydite.planner.workload import BLOCK
 from lydite.policy.quiet import without_chatter
 from lydite.rollout.vllm import loader, method
 from lydite.rollout.vllm.binding import Binding
+from lydite.rollout.vllm.bursts import decode_in_bursts
 from lydite.rollout.vllm.drawing import logits_processor
 from lydite.rollout.vllm.versions import draw_without_waiting, require_vllm
 
@@ -65,9 +66,12 @@ def start_vllm(binding: Binding, config: EngineConfig, plan: EnginePlan) -> tupl
                 logits_processors=[logits_processor()],
                 disable_log_stats=True,
                 seed=0,
+                **({"async_scheduling": False} if config.num_scheduler_steps > 1 else {}),
                 **_graphs(config, plan, cuda=cuda),
             )
             draw_without_waiting(llm)
+            if config.num_scheduler_steps > 1:
+                decode_in_bursts(llm, config.num_scheduler_steps)
     except Exception as error:
         raise EngineError(
             f"vLLM cannot start with this model: {type(error).__name__}: {error}; engine.use = 'hf' runs every model"
