@@ -39,6 +39,15 @@ class Collected:
         return frozenset(group.prompt.sample.id for group in self.asked.groups) - trained
 
 
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What one round of a step asked."""
+
+    scored: Scored
+    teach: tuple[bool, ...]
+    """Of each group, whether it is worth training on."""
+
+
 class Collector:
     """Asks the engine and the reward stack of one run."""
 
@@ -61,9 +70,10 @@ class Collector:
         self._chooser.begin_step()
         self._stack_before = self._prepared.stack.state_dict()
         rounds = list(self._rounds(step, watch))
-        asked = as_one_step(rounds)
+        asked = as_one_step([one.scored for one in rounds])
         standings = tuple(self._chooser.saw(asked.groups, step))
-        chosen = self._trained_on(asked.groups)
+        teach = [one for of_round in rounds for one in of_round.teach]
+        chosen = self._trained_on(teach)
         with watch.part("score"):
             trained = with_configured_advantages(
                 replace(asked, groups=tuple(asked.groups[place] for place in chosen)), self._prepared.config
@@ -71,7 +81,7 @@ class Collector:
         groups = list(asked.groups)
         for place, group in zip(chosen, trained.groups, strict=True):
             groups[place] = group
-        metrics = {**asked.metrics, **self._figures(asked.groups, len(chosen), len(rounds)), **self._chooser.figures()}
+        metrics = {**asked.metrics, **self._figures(teach, len(chosen), len(rounds)), **self._chooser.figures()}
         self._tell_once(step, metrics)
         return Collected(
             replace(asked, groups=tuple(groups), metrics=metrics), replace(trained, metrics=metrics), standings
@@ -98,7 +108,7 @@ class Collector:
     def _wanted(self) -> int:
         return self._prepared.config.train.prompts_per_step
 
-    def _rounds(self, step: int, watch: Stopwatch) -> Iterator[Scored]:
+    def _rounds(self, step: int, watch: Stopwatch) -> Iterator[_Round]:
         """The step's own prompts, and then refills until enough groups teach something."""
         busy: set[int] = set()
         teaching, size = 0, self._wanted
@@ -108,8 +118,9 @@ class Collector:
                 return
             scored = self._scored([self._prompts.train[index] for index in indices], step, watch)
             busy.update(indices)
-            yield scored
-            teaching += sum(map(self._teaches, scored.groups))
+            teach = tuple(map(self._teaches, scored.groups))
+            yield _Round(scored, teach)
+            teaching += sum(teach)
             if teaching >= self._wanted:
                 return
             size = refill_size(self._wanted - teaching, len(busy), teaching, self._wanted)
@@ -122,28 +133,26 @@ class Collector:
         with watch.part("score"):
             return self._prepared.stack.score(rollouts, step)
 
-    def _trained_on(self, groups: Sequence[ScoredGroup]) -> list[int]:
+    def _trained_on(self, teach: Sequence[bool]) -> list[int]:
         """The places of the groups to train on: the first that teach something, and flat ones where there is room.
 
         A step in which nothing teaches has flat groups even when they are to be dropped: it needs completions.
         """
-        if self._sampling.max_refills == 0 and self._sampling.flat_groups == "keep":
-            return list(range(len(groups)))
-        flat = [place for place, group in enumerate(groups) if not self._teaches(group)]
-        teaching = [place for place in range(len(groups)) if place not in set(flat)][: self._wanted]
+        flat = [place for place, teaches_something in enumerate(teach) if not teaches_something]
+        teaching = [place for place, teaches_something in enumerate(teach) if teaches_something][: self._wanted]
         if self._sampling.flat_groups == "keep" or not teaching:
             teaching += flat[: self._wanted - len(teaching)]
         return sorted(teaching)
 
-    def _figures(self, groups: Sequence[ScoredGroup], trained: int, rounds: int) -> dict[str, float]:
+    def _figures(self, teach: Sequence[bool], trained: int, rounds: int) -> dict[str, float]:
         """What dynamic sampling did; nothing where it is off."""
-        if self._sampling.max_refills == 0 and self._sampling.flat_groups == "keep":
+        if not self._is_dynamic:
             return {}
-        teaching = sum(map(self._teaches, groups))
+        teaching = sum(teach)
         return {
             "sampling/refills": float(rounds - 1),
-            "sampling/asked_groups": float(len(groups)),
-            "sampling/flat_groups": float(len(groups) - teaching),
+            "sampling/asked_groups": float(len(teach)),
+            "sampling/flat_groups": float(len(teach) - teaching),
             "sampling/trained_groups": float(trained),
             "sampling/missing_groups": float(max(0, self._wanted - teaching)),
             "sampling/surplus_groups": float(max(0, teaching - self._wanted)),
@@ -162,7 +171,14 @@ class Collector:
             step, int(metrics["sampling/refills"]), int(missing), self._wanted, rest,
         )  # fmt: skip
 
+    @property
+    def _is_dynamic(self) -> bool:
+        return self._sampling.max_refills > 0 or self._sampling.flat_groups == "drop"
+
     def _teaches(self, group: ScoredGroup) -> bool:
+        """True when some completion of the group has an advantage; of any group where dynamic sampling is off."""
+        if not self._is_dynamic:
+            return True
         config = self._prepared.config
         alone = with_configured_advantages(Scored((group,), {}, {}), config).groups[0]
         return teaches(alone, by_component=config.stack.aggregate == "normalize_then_sum")

@@ -29,9 +29,14 @@ class KnownLogps:
         self._train = train
 
     def learn_old(self, spans: Iterable[Span]) -> None:
-        """Computes the policy's own log-probabilities [b, T] of these micro-batches; it is the one that sampled."""
+        """Computes the policy's own log-probabilities [b, T] of these micro-batches, where they are not known yet.
+
+        The policy is the one that sampled.
+        """
         with torch.no_grad():
             for span in spans:
+                if span in self.old:
+                    continue
                 self.old[span] = policy_logps(self._policy, self._batch.rows(*span), self._train).logps
 
     def learn_reference(self, spans: Iterable[Span]) -> None:

@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lydite.algorithms import Outcome, StepLoss, make_algorithm, merge_shares
+from lydite.algorithms import Material, Outcome, StepLoss, make_algorithm, merge_shares
 from lydite.checkpoint import Checkpoint
 from lydite.config import RunConfig
-from lydite.distributed import current
+from lydite.distributed import current, work_of
 from lydite.errors import CheckpointError, ModelError
 from lydite.objective import Batch, build_batch, merge_metrics, update_totals
 from lydite.objective.losses import UpdateTotals
@@ -45,7 +45,8 @@ class Learner:
         self._train = config.train
         self._seed = config.seed
         self._sentinels = sentinels
-        self._activations = AdaptiveActivations(policy, config)
+        self.activations = AdaptiveActivations(policy, config)
+        """Which layers compute theirs again, as of the last update."""
         self._processes = current()
 
     def state_beside(self) -> dict[str, Tensor]:
@@ -81,18 +82,12 @@ class Learner:
             SentinelError: when nothing is learned.
         """
         train = self._train
-        batch = build_batch(
-            scored,
-            pad_token_id=self._policy.pad_token_id,
-            device=self._policy.device,
-            mask_truncated_completions=train.mask_truncated_completions,
-        )
-        material = self.algorithm.material(scored, batch)
+        material = self.algorithm.material(scored, self.batch(scored))
         # Dropout draws from a state that the step alone decides, so that a resumed run draws the same.
         torch.manual_seed(self._processes.seed(seed_for(self._seed, "dropout", step)))
         self._policy.train_mode()
         self._sentinels.before_updates()
-        updates = [self._cut(material.batch, rows, material.unit) for rows in material.updates]
+        updates = [self.cut(material, rows) for rows in material.updates]
         with self._processes.in_step():
             loss = self.algorithm.begin(scored, material, updates)
         loss.gather()
@@ -104,12 +99,24 @@ class Learner:
         self._sentinels.after_updates(step)
         return {**_means(done), **loss.figures()}
 
-    def _cut(self, batch: Batch, rows: Span, unit: int) -> list[Span]:
+    def batch(self, scored: Scored) -> Batch:
+        """All of a step's completions, on the policy's device."""
+        return build_batch(
+            scored,
+            pad_token_id=self._policy.pad_token_id,
+            device=self._policy.device,
+            mask_truncated_completions=self._train.mask_truncated_completions,
+        )
+
+    def cut(self, material: Material, rows: Span) -> list[Span]:
         """The micro-batches of this process's part of the update that has these rows; none where it has no rows."""
-        train = self._train
+        train, unit = self._train, material.unit
+        work = None  # by the number of completions, like the passes
+        if train.micro_batch_tokens is not None and self._processes.count > 1:
+            work = work_of(material.batch, *rows, unit=unit, packed=self._packs)
         return micro_batches(
-            batch,
-            *self._processes.own(*rows, unit),
+            material.batch,
+            *self._processes.own(*rows, unit, work),
             rows=train.per_device_train_batch_size,
             tokens=train.micro_batch_tokens,
             packed=self._packs,
@@ -132,11 +139,11 @@ class Learner:
         if rows[0] == rows[1]:
             return {"learning_rate": rate}
         if spans:
-            self._activations.before_update(largest_pass(loss.batch, spans, packed=self._packs))
+            self.activations.before_update(largest_pass(loss.batch, spans, packed=self._packs))
         totals = self._totals(loss, rows, spans)
         with self._processes.in_step():
             own_parts = self._gradient(loss, totals, spans)
-        self._activations.after_passes()
+        self.activations.after_passes()
         parts = [part for of_one in self._processes.gather(own_parts) for part in of_one]
         self._processes.sum_gradients([*self._policy.trainable().values(), *self._beside])
         norm = self._clipped(progress.updates)
@@ -197,7 +204,7 @@ class Learner:
         try:
             return self._passes(loss, totals, spans)
         except torch.OutOfMemoryError:
-            if not self._activations.recompute_all():
+            if not self.activations.recompute_all():
                 raise
         # Outside of the handler, whose traceback holds the tensors of the pass that failed.
         self.optimizer.zero_grad(set_to_none=True)

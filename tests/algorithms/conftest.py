@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.scored_steps import step_of_lengths
+from support.shaken import shake
 
-from lydite.types import Completion, Generated, Parsed, Prompt, Sample, Scored, ScoredCompletion, ScoredGroup
+import lydite
+from lydite.config import RunConfig
+from lydite.learner import Learner
+from lydite.policy import Policy
+from lydite.progress import Progress
+from lydite.rollout.scripted import ScriptedEngine
+from lydite.sentinels import Sentinels
+from lydite.types import Scored
 
 ALGORITHMS = ("grpo", "rloo", "online_dpo", "ppo")
 
@@ -44,27 +53,23 @@ def settings(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> di
 @pytest.fixture
 def scored() -> Callable[..., Scored]:
     """Builds a step of groups with completions of these lengths and rewards."""
+    return step_of_lengths
 
-    def build(
-        lengths: Sequence[Sequence[int]],
-        rewards: Sequence[Sequence[float | None]],
-        truncated: Sequence[tuple[int, int]] = (),
-        sampler: Callable[[int], tuple[float, ...]] | None = None,
-    ) -> Scored:
-        groups = []
-        for place, (group, totals) in enumerate(zip(lengths, rewards, strict=True)):
-            made = tuple(
-                ScoredCompletion(
-                    Generated(
-                        tuple(5 + (7 * index + 11 * place + token) % 40 for token in range(length)), "", "",
-                        "length" if (place, index) in truncated else "stop",
-                        None if sampler is None else sampler(length),
-                    ),
-                    Completion("", Parsed("x"), index=index), {}, reward, 0.0 if reward is None else 1.0 - index % 3,
-                )
-                for index, (length, reward) in enumerate(zip(group, totals, strict=True))
-            )  # fmt: skip
-            groups.append(ScoredGroup(Prompt(Sample(str(place), "?"), "?", (3 + place, 4)), made))
-        return Scored(tuple(groups), {}, {})
 
-    return build
+@pytest.fixture
+def learn(settings: dict[str, Any]) -> Callable[..., tuple[dict[str, float], Policy, Learner]]:
+    """What a step's updates say, the policy after them, and its learner."""
+
+    def one(step: Scored, train: dict[str, Any] | None = None, *, shaken: float = 0.0, **tables: Any) -> Any:
+        base = {
+            "max_steps": 1, "num_generations": 4, "per_device_train_batch_size": 4, "steps_per_generation": 2,
+            "max_completion_length": 9, "learning_rate": 1e-3,
+        }  # fmt: skip
+        config = RunConfig.model_validate({**settings, **tables, "train": {**base, **(train or {})}})
+        policy = lydite.load_policy(config)
+        shake(policy, 1, shaken)
+        sentinels = Sentinels(config.sentinels, policy, ScriptedEngine(("yes",), policy.tokenizer))
+        learner = Learner(policy, config, sentinels)
+        return learner.learn(1, step, Progress()), policy, learner
+
+    return one

@@ -24,9 +24,9 @@ def completions(draw: st.DrawFn) -> tuple[Tensor, Tensor, Tensor]:
     return table(numbers), table(numbers), table(st.booleans())
 
 
-def by_hand(rewards: list[float], values: list[float], gamma: float, lam: float) -> list[float]:
-    """The sum of (gamma lam)^k delta_(t+k), written out."""
-    following = [*values[1:], 0.0][: len(values)]
+def by_hand(rewards: list[float], values: list[float], gamma: float, lam: float, tail: float = 0.0) -> list[float]:
+    """The sum of (gamma lam)^k delta_(t+k), written out; `tail` is the value behind the last."""
+    following = [*values[1:], tail][: len(values)]
     deltas = [r + gamma * later - v for r, later, v in zip(rewards, following, values, strict=True)]
     return [sum((gamma * lam) ** k * delta for k, delta in enumerate(deltas[start:])) for start in range(len(deltas))]
 
@@ -45,6 +45,27 @@ def test_each_completion_is_what_a_loop_over_its_own_tokens_gives(
         assert found.returns[row][kept].tolist() == pytest.approx(returns, abs=1e-4)
     assert not found.advantages[~mask].any()
     assert not found.returns[~mask].any()
+
+
+@given(completions(), st.floats(0.1, 1), st.floats(0, 1), st.lists(numbers, min_size=3, max_size=3))
+def test_a_tail_is_the_value_behind_the_last_token(
+    given_: tuple[Tensor, Tensor, Tensor], gamma: float, lam: float, tails: list[float]
+) -> None:
+    rewards, values, mask = given_
+    found = generalized_advantages(rewards, values, mask, gamma=gamma, lam=lam, tails=torch.tensor(tails[: len(mask)]))
+    none = generalized_advantages(rewards, values, mask, gamma=gamma, lam=lam, tails=torch.zeros(len(mask)))
+    plain = generalized_advantages(rewards, values, mask, gamma=gamma, lam=lam)
+    assert torch.equal(none.returns, plain.returns)
+    for row in range(len(mask)):
+        kept = mask[row]
+        own, expected_of = values[row][kept].tolist(), rewards[row][kept].tolist()
+        expected = by_hand(expected_of, own, gamma, lam, tails[row])
+        assert found.advantages[row][kept].tolist() == pytest.approx(expected, abs=1e-4)
+        # In the return of a token with k behind it, it counts (gamma lam)^k gamma times.
+        gaps = (found.returns - plain.returns)[row][kept].tolist()
+        assert gaps == pytest.approx(
+            [(gamma * lam) ** (len(own) - 1 - t) * gamma * tails[row] for t in range(len(own))], abs=1e-4
+        )
 
 
 @given(completions(), st.floats(0.1, 1))

@@ -42,6 +42,22 @@ def problem(**tables: Any) -> str:
         ({"algorithm": "ppo", "train": {"beta": 0.1}}, "set ppo.kl_coef"),
         ({"algorithm": "ppo", "train": {"loss_type": "cispo"}}, "take one of grpo, bnpo, dr_grpo, dapo"),
         ({"algorithm": "rloo", "rloo": {"reward_clip_range": [1.0, -1.0]}}, "goes from low to high, got [1.0, -1.0]"),
+        (
+            {"algorithm": "ppo", "ppo": {"bootstrap_truncated": True}, "train": {"mask_truncated_completions": True}},
+            "ppo.bootstrap_truncated = true goes on behind completions that ran into the limit",
+        ),
+        (
+            {"train": {"beta": 0.1, "use_kl_in_reward": True}, "stack": {"aggregate": "normalize_then_sum"}},
+            "train.use_kl_in_reward = true takes the KL off the total reward",
+        ),
+        (
+            {"algorithm": "rloo", "train": {"beta": 0.1, "use_kl_in_reward": True}},
+            "set rloo.beta, which always is taken off the reward",
+        ),
+        (
+            {"algorithm": "ppo", "train": {"beta": 0.1, "use_kl_in_reward": True}},
+            "set ppo.kl_coef, which always is taken off the reward",
+        ),
         ({"train": {"num_generations": 1}}, "train.num_generations = 1 leaves nothing to measure"),
         ({"algorithm": "ppo", "algorithm_options": {"lam": 1.0}}, 'the options of "ppo" go into [ppo]'),
         (

@@ -9,9 +9,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.shaken import shake
 
 import lydite
-from lydite.algorithms.ppo import Ppo, ppo_targets, value_loss
+from lydite.algorithms.ppo import Ppo
+from lydite.algorithms.ppo_targets import ppo_targets, value_loss
 from lydite.config import PpoConfig, RunConfig
 from lydite.objective import build_batch, policy_logps, reference_logps, update_totals
 from lydite.types import Scored
@@ -101,13 +103,6 @@ def test_the_loss_is_the_papers(settings: dict[str, Any], scored: Callable[..., 
     expected = surrogate + 0.1 * 0.5 * errors.sum() / mask.sum()
     torch.testing.assert_close(found.loss, expected, rtol=1e-4, atol=1e-6)
     assert ((ratio - 1).abs() > 0.2)[mask].any()
-
-
-def shake(policy: Any, seed: int, size: float) -> None:
-    draws = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for one in policy.trainable().values():
-            one += size * torch.randn(one.shape, generator=draws)
 
 
 def plain_values(policy: Any, batch: Any, head: Any) -> torch.Tensor:

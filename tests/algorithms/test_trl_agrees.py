@@ -4,83 +4,30 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from support.beside_trl import BESIDE_TRL, LlamaPolicy, llama, words_tokenizer
 
 from lydite.algorithms.online_dpo import OnlineDpo
 from lydite.algorithms.protocol import merge_shares
 from lydite.algorithms.rloo import Rloo, sequence_loss
 from lydite.config import RunConfig
-from lydite.objective import build_batch, policy_logps, update_totals
-from lydite.policy.head import Head
+from lydite.objective import build_batch, merge_metrics, policy_logps, update_totals
 from lydite.types import Scored
 
-V, LIMIT, GROUP = 64, 9, 4
+LIMIT, GROUP = 9, 4
 LENGTHS = [[3, 7, 1, 5], [9, 2, 4, 6]]
 REWARDS = [[0.25, 1.5, None, -1.0], [0.0, 2.0, 0.5, 0.75]]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:TRL currently supports vLLM versions:UserWarning"),
-    pytest.mark.filterwarnings("ignore:You are importing from 'trl.experimental'"),
-    pytest.mark.filterwarnings("ignore:`(is_)?gradient_checkpointing` is deprecated:FutureWarning"),
-]
-
-
-def llama(seed: int) -> Any:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(seed)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=V, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, initializer_range=0.2, pad_token_id=0, eos_token_id=1, bos_token_id=2,
-        )
-    )  # fmt: skip
-
-
-def words_tokenizer() -> Any:
-    from tokenizers import Tokenizer
-    from tokenizers import models as kinds
-    from transformers import PreTrainedTokenizerFast
-
-    words = Tokenizer(kinds.WordLevel({f"w{i}": i for i in range(V)}, unk_token="w3"))
-    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="w0", eos_token="w1", unk_token="w3")
-
-
-class LlamaPolicy:
-    """A model and its reference as the objective sees them."""
-
-    packs = False
-
-    def __init__(self, model: Any, reference: Any) -> None:
-        self.model, self.other, self.now = model, reference, model
-
-    def hidden_states(self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:
-        states: Tensor = self.now.model(
-            input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
-        ).last_hidden_state
-        return states
-
-    def head(self) -> Head:
-        return Head(self.now.lm_head.weight)
-
-    @contextmanager
-    def reference(self) -> Iterator[None]:
-        self.now = self.other
-        yield
-        self.now = self.model
+pytestmark = BESIDE_TRL
 
 
 @pytest.fixture(scope="module")
 def models() -> tuple[Any, Any]:
-    return llama(0), llama(1)
+    return llama(0, spread=0.2), llama(1, spread=0.2)
 
 
 @pytest.fixture
@@ -156,7 +103,10 @@ def test_a_step_is_trls(
     for (name, mine), (_, other) in zip(policy.model.named_parameters(), trainer.model.named_parameters(), strict=True):
         torch.testing.assert_close(mine.grad, other.grad, rtol=1e-3, atol=1e-5, msg=name)
     logged = {name: values[-1] for name, values in trainer._metrics["train"].items()}
-    figures = {**merge_shares(parts), **loss.figures()}
+    figures = {**merge_metrics([part.metrics for part in parts if part.metrics is not None]), **loss.figures()}
+    of_completions = figures["kl"] * sum(map(sum, LENGTHS)) / 8  # TRL has the mean of tokens alone
+    assert figures.pop("objective/kl") == pytest.approx(of_completions)
+    assert figures.pop("objective/non_score_reward") == pytest.approx(-0.05 * of_completions)
     assert figures == pytest.approx({name: logged[name] for name in figures}, rel=1e-3, abs=1e-5)
     assert figures["kl"] != 0.0
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.shaken import shake
 from torch import nn
 
 import lydite
@@ -61,18 +62,21 @@ def learner(settings: dict[str, Any]) -> Callable[..., tuple[Learner, Any]]:
         train = {
             "max_steps": 1, "num_generations": 4, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 3,
             "num_iterations": 2, "max_completion_length": 9, "learning_rate": 1e-3,
+            **({"beta": 0.3, "use_kl_in_reward": True} if name == "grpo" else {}),
         }  # fmt: skip
-        config = RunConfig.model_validate({**settings, "algorithm": name, "train": train})
+        tables = {"ppo": {"ppo": {"bootstrap_truncated": True}}}.get(name, {})
+        config = RunConfig.model_validate({**settings, **tables, "algorithm": name, "train": train})
         policy = lydite.load_policy(config)
+        shake(policy, 1, 0.05)  # so that the reference is another
         sentinels = Sentinels(config.sentinels, policy, ScriptedEngine(("yes",), policy.tokenizer))
         return Learner(policy, config, sentinels), policy
 
     return make
 
 
-@pytest.mark.parametrize("name", ["rloo", "online_dpo", "ppo"])
+@pytest.mark.parametrize("name", ["grpo", "rloo", "online_dpo", "ppo"])
 def test_two_processes_make_the_updates_of_one(learner: Any, scored: Callable[..., Scored], name: str) -> None:
-    step = scored(LENGTHS, REWARDS, sampler=lambda n: tuple(-3.0 + 0.1 * t for t in range(n)))
+    step = scored(LENGTHS, REWARDS, [(0, 1), (2, 2)], sampler=lambda n: tuple(-3.0 + 0.1 * t for t in range(n)))
     alone, expected = learner(name)
     figures = alone.learn(1, step, Progress())
     processes = InThreads()

@@ -10,15 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from support.algorithm_runs import KL_IN_REWARD, RUNS
 
 import lydite
-from lydite.config import RunConfig
 from lydite.errors import CheckpointError
 from lydite.learner import Learner
 from lydite.policy import Policy
-from lydite.progress import Progress
-from lydite.rollout.scripted import ScriptedEngine
-from lydite.sentinels import Sentinels
 from lydite.types import Scored
 
 NAMES = ("rloo", "online_dpo", "ppo")
@@ -27,51 +24,32 @@ REWARDS = [[0.0, 1.0, 0.5, 0.25], [1.0, None, 0.0, 1.0]]
 Learn = Callable[..., tuple[dict[str, float], Policy, Learner]]
 
 
-@pytest.fixture
-def learn(settings: dict[str, Any]) -> Learn:
-    """What a step's updates say, the policy after them, and its learner."""
-
-    def one(step: Scored, train: dict[str, Any] | None = None, **tables: Any) -> Any:
-        base = {
-            "max_steps": 1, "num_generations": 4, "per_device_train_batch_size": 4, "steps_per_generation": 2,
-            "max_completion_length": 9, "learning_rate": 1e-3,
-        }  # fmt: skip
-        config = RunConfig.model_validate({**settings, **tables, "train": {**base, **(train or {})}})
-        policy = lydite.load_policy(config)
-        sentinels = Sentinels(config.sentinels, policy, ScriptedEngine(("yes",), policy.tokenizer))
-        learner = Learner(policy, config, sentinels)
-        return learner.learn(1, step, Progress()), policy, learner
-
-    return one
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RUNS)
 def test_the_cut_of_an_update_changes_no_number(learn: Learn, scored: Callable[..., Scored], name: str) -> None:
-    step = scored(LENGTHS, REWARDS, sampler=lambda n: tuple(-3.0 + 0.1 * t for t in range(n)))
-    own = {"online_dpo": {"pairs": "ranked"}} if name == "online_dpo" else {}
-    if name != "online_dpo":
-        train: dict[str, Any] = {"num_iterations": 2, "vllm_importance_sampling_clip_max": 1.5}
-    else:
-        train = {"num_iterations": 2}
-    expected, plain, beside = learn(step, train, algorithm=name, **own)
+    step = scored(LENGTHS, REWARDS, [(0, 1), (1, 3)], sampler=lambda n: tuple(-3.0 + 0.1 * t for t in range(n)))
+    tables, keys = RUNS[name]
+    train = {"num_iterations": 2, **keys}
+    expected, plain, beside = learn(step, train, shaken=0.05, **tables)
+    assert abs(expected["kl"]) > 0.01
     for cut in (
         {"micro_batch_tokens": 12},
         {"micro_batch_tokens": 1},
         {"share_prompts": False, "micro_batch_tokens": 30},
     ):
-        figures, policy, learner = learn(step, {**train, **cut}, algorithm=name, **own)
+        figures, policy, learner = learn(step, {**train, **cut}, shaken=0.05, **tables)
         assert figures == pytest.approx(expected, rel=1e-4, abs=1e-5)
         for given, ours in policy.trainable().items():
             torch.testing.assert_close(ours, plain.trainable()[given], rtol=1e-4, atol=2e-5)
         for given, ours in learner.algorithm.parameters().items():
             torch.testing.assert_close(ours, beside.algorithm.parameters()[given], rtol=1e-4, atol=2e-5)
-    assert bool(beside.algorithm.parameters()) is (name == "ppo")
+    assert bool(beside.algorithm.parameters()) is name.startswith("ppo")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "grpo"])
 def test_a_resumed_run_is_the_run_that_was_never_stopped(settings: dict[str, Any], tmp_path: Path, name: str) -> None:
     reward = {"paid": lydite.reward(isolation="inline")(lambda completion: float(len(completion.text) % 5))}
     train = {**settings["train"], "num_iterations": 2, "save_steps": 2, "save_total_limit": 9}
+    train |= KL_IN_REWARD if name == "grpo" else {}
     config = {**settings, "algorithm": name, "name": "whole", "lora": {"dropout": 0.1}, "train": train}
     lydite.train(config, rewards=reward, display="none")
     whole, killed = tmp_path / "runs" / "whole", tmp_path / "runs" / "killed"

@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -16,45 +16,54 @@ from hypothesis import strategies as st
 
 from lydite.configfile import read_config
 from lydite.configfile.fields import find_field
-from lydite.configfile.trl import FromTrl, TrlField, from_trl, trl_fields
+from lydite.configfile.trl import Command, FromTrl, TrlField, from_trl, trl_fields
 from lydite.configfile.trl.reading import PLUGINS
 from lydite.errors import ConfigError
 
+PLACES = [
+    (command, one)
+    for command in get_args(Command)
+    for one in trl_fields(command).values()
+    if command == "grpo" or one != trl_fields("grpo").get(one.name)
+]
 LEAST = {"model_name_or_path": "m", "dataset_name": "d", "reward_funcs": ["my.right"], "max_steps": 8}
 
 
-def theirs() -> dict[str, Any]:
+def theirs(command: Command = "grpo") -> dict[str, Any]:
     """Every argument of TRL's script with its default."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from trl import GRPOConfig, ModelConfig
+        from trl import GRPOConfig, ModelConfig, RLOOConfig
         from trl.scripts.grpo import GRPOScriptArguments
+        from trl.scripts.rloo import RLOOScriptArguments
         from trl.scripts.utils import DatasetMixtureConfig
+    own = (GRPOScriptArguments, GRPOConfig) if command == "grpo" else (RLOOScriptArguments, RLOOConfig)
     return {
         field.name: field.default_factory() if callable(field.default_factory) else field.default
-        for kind in (GRPOScriptArguments, GRPOConfig, ModelConfig, DatasetMixtureConfig)
+        for kind in (*own, ModelConfig, DatasetMixtureConfig)
         for field in dataclasses.fields(kind)
     }
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Callable[..., FromTrl]:
-    def make(rows: int | None = None, **changes: Any) -> FromTrl:
+    def make(rows: int | None = None, command: Command | None = None, **changes: Any) -> FromTrl:
         content = {name: value for name, value in {**LEAST, **changes}.items() if value is not ...}
         file = tmp_path / "grpo.yaml"
         file.write_text(yaml.safe_dump(content))
-        return from_trl(file, None if rows is None else lambda data: rows)
+        return from_trl(file, None if rows is None else lambda data: rows, command=command)
 
     return make
 
 
-def test_every_argument_of_trl_has_its_place_and_no_other_does() -> None:
-    assert set(trl_fields()) == set(theirs())
+@pytest.mark.parametrize("command", ["grpo", "rloo"])
+def test_every_argument_of_trl_has_its_place_and_no_other_does(command: Command) -> None:
+    assert set(trl_fields(command)) == set(theirs(command))
 
 
-@pytest.mark.parametrize("field", trl_fields().values(), ids=lambda one: one.name)
-def test_an_argument_s_place_is_what_it_says(field: TrlField) -> None:
-    default = theirs()[field.name]
+@pytest.mark.parametrize(("command", "field"), PLACES, ids=lambda one: one if isinstance(one, str) else one.name)
+def test_an_argument_s_place_is_what_it_says(command: Command, field: TrlField) -> None:
+    default = theirs(command)[field.name]
     if field.fate in ("same", "renamed"):
         assert field.default == default
     if field.fate == "missing":
@@ -128,6 +137,13 @@ def test_epochs_are_counted_in_rows(
     assert read_config(made(rows, max_steps=..., **changes).tables).train.max_steps == steps
 
 
+@pytest.mark.parametrize("max_steps", [..., 400])
+def test_what_comes_after_an_epoch_comes_after_its_steps(made: Callable[..., FromTrl], max_steps: Any) -> None:
+    config = read_config(made(100, max_steps=max_steps, eval_strategy="epoch", save_strategy="epoch").tables)
+    assert config.eval is not None
+    assert (config.eval.every, config.train.save_steps) == (100, 100)
+
+
 def test_epochs_of_data_that_is_not_counted_need_max_steps(made: Callable[..., FromTrl]) -> None:
     with pytest.raises(ConfigError, match="max_steps is needed: 3 epochs"):
         made(max_steps=...)
@@ -157,6 +173,25 @@ def test_epochs_of_data_that_is_not_counted_need_max_steps(made: Callable[..., F
         ({"datasets": [{"path": "json", "data_files": "a.jsonl"}], "dataset_name": ...}, ("data", "use"), "jsonl"),
         ({"datasets": [{"path": "p", "split": "s"}]}, ("data", "options"), {"path": "p", "split": "s"}),
         ({"multi_objective_aggregation": "normalize_then_sum"}, ("stack", "aggregate"), "normalize_then_sum"),
+        ({"torch_dtype": "float16", "bf16": False}, ("model", "dtype"), "float16"),
+        ({"bf16": "false"}, ("model", "dtype"), "float32"),
+        ({"no_cuda": True}, ("model", "device"), "cpu"),
+        ({"warmup_ratio": 0.25}, ("train", "warmup_steps"), 2),
+        ({"max_prompt_length": 256}, ("data", "max_prompt_length"), 256),
+        ({"system_prompt": "Think."}, ("data", "system"), "Think."),
+        ({"dataset_prompt_column": "problem"}, ("data", "options"), {"path": "d", "prompt": "problem"}),
+        ({"report_to": "wandb", "wandb_project": "p"}, ("observers",), {"wandb": {"project": "p"}}),
+        ({"wandb_project": "p"}, ("observers",), {}),
+        ({"top_k": None}, ("train", "top_k"), 0),
+        ({"max_grad_norm": 0}, ("train", "max_grad_norm"), 1e9),
+        ({"loss_type": "vespo"}, ("train", "vllm_importance_sampling_mode"), "token_truncate"),
+        ({"eval_strategy": "steps", "eval_steps": 0.5}, ("eval", "every"), 4),
+        ({"save_strategy": "no"}, ("train", "save_steps"), 8),
+        ({"normalize_advantages": True}, ("algorithm",), "rloo"),
+        ({"reward_clip_range": [-1.0, 2.0]}, ("rloo", "reward_clip_range"), (-1.0, 2.0)),
+        ({"command": "rloo"}, ("train", "num_generations"), 2),
+        ({"command": "rloo"}, ("train", "vllm_importance_sampling_correction"), False),
+        ({"command": "rloo", "beta": 0.0}, ("rloo", "beta"), 0.0),
     ],
 )  # fmt: skip
 def test_a_value_goes_where_it_belongs(
@@ -195,7 +230,21 @@ def test_rewards_keep_their_order_weights_and_makers(made: Callable[..., FromTrl
         ({"datasets": [{"path": "a", "spilt": "b"}]}, "did you mean 'split'"),
         ({"generation_batch_size": 12}, "a multiple of per_device_train_batch_size = 8"),
         ({"generation_batch_size": 16, "steps_per_generation": 2}, "says the same"),
-        ({"eval_strategy": "epoch"}, "evaluations come after steps"),
+        ({"eval_strategy": "epoch"}, "the rows of this data are not counted"),
+        ({"eval_strategy": "epochs"}, "did you mean 'epoch'"),
+        ({"save_strategy": "epoch"}, "the rows of this data are not counted"),
+        ({"reward_weights": ["much"]}, "expected a list of 1"),
+        ({"reward_funcs": ["accuracy"]}, "a name of open-r1's; write accuracy_reward"),
+        ({"reward_funcs": ["./my_rewards.py:right"]}, "write one such as my_rewards.NAME"),
+        ({"lora_target_modules": ".*_proj", "use_peft": True}, "patterns are not read"),
+        ({"load_in_4bit": True}, "set use_peft: true"),
+        ({"model_name_or_path": ...}, "model_name_or_path is needed"),
+        ({"num_processes": 8}, "multiply gradient_accumulation_steps by it"),
+        ({"max_new_tokens": 64}, "write max_completion_length"),
+        ({"judge": "pair_rm"}, "rewards.NAME.judge"),
+        ({"torch_dtype": "float16", "dtype": "float16"}, "its name today is dtype, which is given as well"),
+        ({"nonsense_of_mine": 1}, "no such argument; take it out"),
+        ({"normalize_advantages": True, "scale_rewards": False}, "`trl rloo` has no such argument; `trl grpo` has it"),
         ({"deepspeed": "zero3.json"}, "docs/multi-gpu.md"),
         ({"model_init_kwargs": {"rope_scaling": {}}}, "model_init_kwargs.rope_scaling"),
         ({"num_generations": "many"}, "num_generations = .many.: expected a whole number"),

@@ -69,6 +69,12 @@ def test_an_estimator_brings_its_scale_along(estimator: Any, default: str) -> No
         ({"loss_type": "luspo", "importance_sampling_level": "token"}, "scales the loss of whole sequences"),
         ({"loss_type": "cispo", "epsilon_high": 0.28}, "it is the largest ratio itself, not its distance from 1"),
         ({"beta": 0.1, "kl_estimator": "k1", "use_bias_correction_kl": False}, "a term whose gradient has mean 0"),
+        ({"use_kl_in_reward": True}, "beta is 0; set beta"),
+        ({"use_kl_in_reward": True, "beta": 0.1, "use_bias_correction_kl": False}, "where it has no gradient"),
+        (
+            {"use_kl_in_reward": True, "beta": 0.1, "advantage_estimator": "pass_at_k"},
+            "a penalty would turn passes into failures",
+        ),
         ({"loss_type": "vespo", "vllm_importance_sampling_mode": "sequence_mask"}, 'take "token_truncate"'),
         ({"advantage_estimator": "pass_at_k", "pass_at_k": 9}, "more than the num_generations = 8 completions"),
         ({"pass_at_k": 2}, 'pass_at_k = 2 has no meaning with advantage_estimator = "group"'),

@@ -121,9 +121,14 @@ OBJECTIVES = [objective(loss) for loss in get_args(TRAIN["loss_type"].annotation
 ADVANTAGES = [advantages(estimator) for estimator in SCALES]
 IN_GROUPS = {key: TRAIN[key].default for key in ADVANTAGES[0]}
 KL: list[dict[str, SearchStrategy[Any]]] = [
-    {"kl_estimator": st.just("k1"), "use_bias_correction_kl": st.just(True)},
-    {"kl_estimator": st.sampled_from(["k2", "k3"])},
+    {"use_kl_in_reward": st.just(False), "kl_estimator": st.just("k1"), "use_bias_correction_kl": st.just(True)},
+    {"use_kl_in_reward": st.just(False), "kl_estimator": st.sampled_from(["k2", "k3"])},
 ]
+KL_IN_REWARD: dict[str, SearchStrategy[Any]] = {
+    "use_kl_in_reward": st.just(True),
+    "beta": st.floats(0.01, 9),
+    "use_bias_correction_kl": st.just(True),
+}
 fields = RunConfig.model_fields
 
 
@@ -139,7 +144,9 @@ def algorithms(draw: st.DrawFn, train: TrainConfig, stack: StackConfig) -> dict[
         "online_dpo": sections(
             OnlineDpoConfig, pairs=st.sampled_from(["best_worst", *(["ranked"] * (1 - train.num_generations % 2))])
         ),
-        "ppo": sections(PpoConfig),
+        "ppo": sections(
+            PpoConfig, bootstrap_truncated=st.just(False) if train.mask_truncated_completions else st.booleans()
+        ),
     }
     return {
         "algorithm": name,
@@ -183,6 +190,9 @@ def samplings(draw: st.DrawFn, *, flat_groups_teach: bool) -> SamplingConfig:
 def configs(draw: st.DrawFn) -> RunConfig:
     group, passes = draw(st.integers(2, 4)), draw(st.integers(1, 3))
     kind = draw(st.sampled_from(["soft_overlong", "cosine", "target"]))
+    advantage, kl = draw(st.sampled_from(ADVANTAGES)), draw(st.sampled_from(KL))
+    if "pass_at_k" not in str(advantage["advantage_estimator"]) and draw(st.booleans()):
+        kl = KL_IN_REWARD
     given = {
         "name": draw(st.sampled_from(["run", "äpfel 1", "a.b"])),
         "output_dir": draw(texts),
@@ -199,8 +209,8 @@ def configs(draw: st.DrawFn) -> RunConfig:
                 vllm_importance_sampling_clip_max=st.floats(1, 9),
                 **draw(st.sampled_from(LAYERS)),
                 **draw(st.sampled_from(OBJECTIVES)),
-                **draw(st.sampled_from(ADVANTAGES)),
-                **draw(st.sampled_from(KL)),
+                **advantage,
+                **kl,
             )
         ),
         "length": draw(
@@ -221,7 +231,7 @@ def configs(draw: st.DrawFn) -> RunConfig:
     if given["engine"].use == "scripted" and not given["engine"].script:
         given["engine"] = given["engine"].model_copy(update={"script": ("yes",)})
     if given["stack"].aggregate == "normalize_then_sum":
-        given["train"] = given["train"].model_copy(update=IN_GROUPS)
+        given["train"] = given["train"].model_copy(update={**IN_GROUPS, "use_kl_in_reward": False})
     given |= draw(algorithms(given["train"], given["stack"]))
     teach = given["algorithm"] == "ppo" or given["train"].advantage_estimator == "reinforce_plus_plus"
     given["sampling"] = draw(samplings(flat_groups_teach=teach))

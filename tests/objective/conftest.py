@@ -2,69 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import torch
+from support.scored_steps import scored_step
 from torch import Tensor
 
 from lydite.policy.head import Head
 from lydite.policy.layout import Layout
-from lydite.types import (
-    Completion,
-    Component,
-    Generated,
-    Parsed,
-    Prompt,
-    Sample,
-    Scored,
-    ScoredCompletion,
-    ScoredGroup,
-    Verdict,
-)
-
-
-def _scored(
-    rewards: Sequence[Sequence[float | None]],
-    *,
-    values: Sequence[Sequence[Mapping[str, float | None]]] | None = None,
-    weights: Mapping[str, float] | None = None,
-    prompts: Sequence[Sequence[int]] | None = None,
-    tokens: Sequence[Sequence[Sequence[int]]] | None = None,
-    finish: Sequence[Sequence[str]] | None = None,
-    logps: Sequence[Sequence[Sequence[float] | None]] | None = None,
-    advantages: Sequence[Sequence[float]] | None = None,
-) -> Scored:
-    groups = []
-    for p, group in enumerate(rewards):
-        prompt_ids = tuple(prompts[p]) if prompts is not None else (1, 2)
-        made = []
-        for g, reward in enumerate(group):
-            ids = tuple(tokens[p][g]) if tokens is not None else (3,)
-            row = logps[p][g] if logps is not None else None
-            reason: Any = finish[p][g] if finish is not None else "stop"
-            judged = values[p][g] if values is not None else {}
-            components = {
-                name: Component(
-                    Verdict.abstain("none") if value is None else Verdict(value),
-                    value,
-                    1.0 if weights is None else weights[name],
-                )
-                for name, value in judged.items()
-            }
-            made.append(
-                ScoredCompletion(
-                    Generated(ids, "text", "text", reason, None if row is None else tuple(row)),
-                    Completion("text", Parsed("text"), tokens=len(ids), finish_reason=reason, index=g),
-                    components,
-                    reward,
-                    0.0 if advantages is None else advantages[p][g],
-                )
-            )
-        groups.append(ScoredGroup(Prompt(Sample(f"s{p}", "prompt"), "prompt", prompt_ids), tuple(made)))
-    return Scored(tuple(groups), {"reward": 0.0}, {})
+from lydite.types import Scored
 
 
 class ToyPolicy:
@@ -117,7 +65,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def scored_of() -> Callable[..., Scored]:
     """Builds a scored step from nested lists [P][G]."""
-    return _scored
+    return scored_step
 
 
 @pytest.fixture(scope="session")

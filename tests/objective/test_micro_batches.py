@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.scored_steps import scored_step
 from support.tiny_model import make_tiny_model
 
 from lydite.config import LoraConfig, ModelConfig, TrainConfig
@@ -18,25 +19,22 @@ from lydite.objective.micro_batches import Span, largest_pass, micro_batches
 from lydite.objective.packed import pack
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, load_policy
-from lydite.types import Completion, Generated, Parsed, Prompt, Sample, Scored, ScoredCompletion, ScoredGroup
 
 Lengths = list[tuple[int, list[int]]]
 
 
 def batch_of(groups: Lengths, *, same_prompt: bool = False) -> Batch:
     """Groups by the tokens of their prompt and of their completions; neighbours' prompts differ, or not."""
-    scored = []
-    for number, (prompt, answers) in enumerate(groups):
-        made = tuple(
-            ScoredCompletion(
-                Generated(tuple(5 + (7 * place + token) % 40 for token in range(length)), "", "", "stop"),
-                Completion("", Parsed("x"), index=place), {}, 1.0, 0.5 - place % 3,
-            )
-            for place, length in enumerate(answers)
-        )  # fmt: skip
-        ids = tuple([3 if same_prompt else 3 + number % 2] * prompt)
-        scored.append(ScoredGroup(Prompt(Sample(str(number), "?"), "?", ids), made))
-    return build_batch(Scored(tuple(scored), {}, {}), pad_token_id=0, device="cpu", mask_truncated_completions=False)
+    step = scored_step(
+        [[1.0] * len(answers) for _, answers in groups],
+        prompts=[[3 if same_prompt else 3 + number % 2] * prompt for number, (prompt, _) in enumerate(groups)],
+        tokens=[
+            [[5 + (7 * place + token) % 40 for token in range(length)] for place, length in enumerate(answers)]
+            for _, answers in groups
+        ],
+        advantages=[[0.5 - place % 3 for place in range(len(answers))] for _, answers in groups],
+    )
+    return build_batch(step, pad_token_id=0, device="cpu", mask_truncated_completions=False)
 
 
 def tokens_of(batch: Batch, span: Span, *, packed: bool) -> int:

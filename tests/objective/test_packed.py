@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.scored_steps import scored_step
 from support.tiny_model import make_tiny_model
 
 from lydite.config import LoraConfig, ModelConfig, TrainConfig
@@ -19,26 +20,22 @@ from lydite.policy import Policy, load_policy
 from lydite.policy.activations import Activations
 from lydite.policy.layout import Layout, PackedGroup
 from lydite.policy.packed_attention import packed_attention
-from lydite.types import Completion, Generated, Parsed, Prompt, Sample, Scored, ScoredCompletion, ScoredGroup
 
 Group = tuple[list[int], list[list[int]]]
 
 
 def batch_of(groups: list[Group], masked: frozenset[tuple[int, int]] = frozenset()) -> Batch:
-    scored = []
-    for number, (prompt, answers) in enumerate(groups):
-        made = tuple(
-            ScoredCompletion(
-                Generated(tuple(ids), "", "", "length" if (number, place) in masked else "stop"),
-                Completion("", Parsed("x"), index=place),
-                {},
-                1.0,
-                0.5 - place,
-            )
-            for place, ids in enumerate(answers)
-        )
-        scored.append(ScoredGroup(Prompt(Sample(str(number), "?"), "?", tuple(prompt)), made))
-    return build_batch(Scored(tuple(scored), {}, {}), pad_token_id=0, device="cpu", mask_truncated_completions=True)
+    step = scored_step(
+        [[1.0] * len(answers) for _, answers in groups],
+        prompts=[prompt for prompt, _ in groups],
+        tokens=[answers for _, answers in groups],
+        finish=[
+            ["length" if (number, place) in masked else "stop" for place in range(len(answers))]
+            for number, (_, answers) in enumerate(groups)
+        ],
+        advantages=[[0.5 - place for place in range(len(answers))] for _, answers in groups],
+    )
+    return build_batch(step, pad_token_id=0, device="cpu", mask_truncated_completions=True)
 
 
 def policy_of(folder: Path, architecture: str) -> Policy:
@@ -62,10 +59,12 @@ GROUPS: list[Group] = [
 ARCHITECTURES = ["llama", "qwen2", "qwen3", "mistral", "phi3", "gemma2", "gemma3_text", "granite", "smollm3", "cohere"]
 
 
-def logps_and_gradients(policy: Policy, batch: Batch, *, share: bool) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    config = TrainConfig(share_prompts=share)
+def logps_and_gradients(
+    policy: Policy, batch: Batch, *, share: bool, old: torch.Tensor | None = None, **train: Any
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    config = TrainConfig(share_prompts=share, **train)
     totals = update_totals(batch, 0, batch.size, max_completion_length=8)
-    output, seen = micro_batch_loss(policy, batch, totals, config)
+    output, seen = micro_batch_loss(policy, batch, totals, config, old)
     output.loss.backward()
     gradients = [one.grad.clone() for one in policy.trainable().values() if one.grad is not None]
     for one in policy.trainable().values():
@@ -91,6 +90,27 @@ def test_log_probs_and_gradients_are_those_of_the_padded_path(tmp_path: Path, ar
     activations.recompute(activations.layers)
     policy.train_mode()
     assert_packed_is_padded(policy, batch)
+
+
+@pytest.mark.parametrize("level", ["sequence", "sequence_token"])
+def test_the_ratio_of_a_sequence_is_that_of_its_own_tokens_packed_or_padded(tmp_path: Path, level: Any) -> None:
+    policy = policy_of(tmp_path / "model", "llama")
+    batch = batch_of(GROUPS, masked=frozenset({(0, 2)}))
+    old = policy_logps(policy, batch, TrainConfig()).logps.detach()
+    noise = torch.randn(old.shape, generator=torch.Generator().manual_seed(4)) * 0.1
+    gspo = {"loss_type": "grpo", "importance_sampling_level": level, "epsilon": 0.5, "epsilon_high": 0.5}
+    packed, padded = (
+        logps_and_gradients(policy, batch, share=share, old=old + noise, **gspo) for share in (True, False)
+    )
+    assert any(bool(one.any()) for one in packed[1])
+    for ours, theirs in zip(packed[1], padded[1], strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+    # Garbage behind the completions plays no part, whatever it is.
+    garbage = torch.where(batch.completion_mask, old + noise, 7.0)
+    for ours, theirs in zip(
+        logps_and_gradients(policy, batch, share=True, old=garbage, **gspo)[1], packed[1], strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 def test_a_model_of_text_and_pictures_packs_its_text(tmp_path: Path) -> None:

@@ -43,6 +43,25 @@ def test_all_the_highest_alone_and_none() -> None:
     assert entropy_threshold(torch.empty(0), 0.5) == float("inf")
 
 
+@given(entropies=st.lists(st.sampled_from([0.1, 0.7, 1.3, 2.9]), min_size=1, max_size=30), top=st.floats(0.0, 1.0))
+def test_tokens_of_equal_entropy_are_kept_or_left_out_together(entropies: list[float], top: float) -> None:
+    """As in TRL, whose quantile lies on the tie too: the share that is kept may be larger, never smaller."""
+    values = torch.tensor(entropies)
+    found = entropy_threshold(values, top)
+    kept = values >= found
+    for one in values.unique():
+        assert len(kept[values == one].unique()) == 1
+    assert int(kept.sum()) >= top * (len(entropies) - 1)
+    assert kept.equal(values >= torch.quantile(values, 1.0 - top))
+
+
+def test_an_update_of_equal_entropies_is_trained_on_whole(batch: Batch) -> None:
+    totals = update_totals(batch, 0, batch.size, max_completion_length=6)
+    flat = torch.full((totals.tokens,), 1.7)
+    found = with_entropy_threshold(totals, flat, 0.2)
+    assert (found.entropy_threshold, found.high_entropy_tokens) == (pytest.approx(1.7), totals.tokens)
+
+
 @pytest.fixture(scope="module")
 def batch(scored_of: Callable[..., Scored]) -> Batch:
     tokens = [[[8, 9, 1], [10, 1], [11, 12, 13, 14]], [[1], [16, 17, 18, 1], [9, 8]]]

@@ -11,7 +11,8 @@ import pytest
 import torch
 from support.planned_runs import run_config
 
-from lydite.dryrun import Measured, dry_run, training
+from lydite.algorithms import grpo
+from lydite.dryrun import Measured, dry_run
 from lydite.dryrun.memory import Peak
 
 
@@ -31,13 +32,13 @@ def test_a_dry_run_samples_a_step_and_trains_a_micro_batch(
 ) -> None:
     seen: dict[str, Any] = {}
 
-    def loss(policy: Any, batch: Any, totals: Any, train: Any) -> Any:
+    def loss(policy: Any, batch: Any, *rest: Any) -> Any:
         seen["shape"] = tuple(batch.input_ids.shape)
         seen["gradients"] = all(one.grad is not None for one in policy.trainable().values())
-        return real(policy, batch, totals, train)
+        return real(policy, batch, *rest)
 
-    real = training.micro_batch_loss
-    monkeypatch.setattr(training, "micro_batch_loss", loss)
+    real = grpo.micro_batch_loss
+    monkeypatch.setattr(grpo, "micro_batch_loss", loss)
     config = run_config(
         model={"path": str(tiny("llama")), "device": "cpu", "quantization": "none"},
         data={"max_prompt_length": 20},

@@ -9,23 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.scored_steps import scored_completion, scored_group
 
 from lydite.config import RunConfig
 from lydite.errors import CheckpointError
 from lydite.objective import with_advantages
 from lydite.pool import Chooser, DifficultyPool, pass_share, refill_size, teaches
-from lydite.types import (
-    Completion,
-    Component,
-    Generated,
-    Parsed,
-    Prompt,
-    Sample,
-    Scored,
-    ScoredCompletion,
-    ScoredGroup,
-    Verdict,
-)
+from lydite.types import Component, Sample, Scored, ScoredGroup, Verdict
 
 YES, NO = Verdict(1.0, passed=True), Verdict(0.0, passed=False)
 UNSURE, LATE, BROKEN = Verdict.abstain("?"), Verdict.timeout(), Verdict.abstain("bad gold", scope="prompt")
@@ -39,9 +29,8 @@ def group(sample: str = "a", rewards: list[float | None] | None = None, **verdic
     for index in range(size):
         components = {name: Component(column[index], column[index].score, 1.0) for name, column in verdicts.items()}
         total = rewards[index] if rewards else sum(one.value or 0.0 for one in components.values())
-        said = Completion("x", Parsed("x"), index=index)
-        rows.append(ScoredCompletion(Generated((1,), "x", "x", "stop"), said, components, total, 0.0))
-    return ScoredGroup(Prompt(Sample(sample, "?"), "?", (1,)), tuple(rows))
+        rows.append(scored_completion(total, components=components, index=index))
+    return scored_group(sample, rows)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.scored_steps import step_of_lengths
 
 import lydite
 from lydite.algorithms import grpo as module
@@ -17,25 +18,8 @@ from lydite.policy import Policy
 from lydite.progress import Progress
 from lydite.rollout.scripted import ScriptedEngine
 from lydite.sentinels import Sentinels
-from lydite.types import Completion, Generated, Parsed, Prompt, Sample, Scored, ScoredCompletion, ScoredGroup
 
-
-def scored(lengths: list[list[int]]) -> Scored:
-    """Groups behind prompts of their own, each completion of so many tokens."""
-    groups = []
-    for place, group in enumerate(lengths):
-        made = tuple(
-            ScoredCompletion(
-                Generated(tuple(5 + (7 * index + token) % 40 for token in range(length)), "", "", "stop"),
-                Completion("", Parsed("x"), index=index), {}, 1.0, 1.0 - index % 3,
-            )
-            for index, length in enumerate(group)
-        )  # fmt: skip
-        groups.append(ScoredGroup(Prompt(Sample(str(place), "?"), "?", (3 + place, 4)), made))
-    return Scored(tuple(groups), {}, {})
-
-
-STEP = scored([[3, 9, 1, 4], [7, 2, 2, 8]])
+STEP = step_of_lengths([[3, 9, 1, 4], [7, 2, 2, 8]])
 
 
 @pytest.fixture

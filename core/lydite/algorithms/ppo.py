@@ -6,29 +6,31 @@ reference:
     r_t = -kl_coef * KL_t + [t is the last] R,      A, returns = GAE(r, V),
     L = surrogate(whitened A) + vf_coef * (1 / tokens) sum_t max((V - return)^2, (clip(V) - return)^2) / 2,
 
-where clip(V) keeps a value within `cliprange_value` of what it was when the step began, and the surrogate is the
-clipped one of `loss_type`, with `train.epsilon` as its range. The value's gradient goes on into the adapter.
+where V behind the last token is 0 or, with `bootstrap_truncated` and if the limit ended the completion, the value of
+the state there; clip(V) keeps a value within `cliprange_value` of what it was when the step began, and the surrogate is
+the clipped one of `loss_type`, with `train.epsilon` as its range. The value's gradient goes on into the adapter.
 
 Source: Schulman et al. 2017 (arXiv 1707.06347); the KL in the reward from Ziegler et al. 2019 (arXiv 1909.08593);
-value clipping, whitening and the defaults as in TRL's PPOTrainer.
+value clipping, whitening and the defaults as in TRL's PPOTrainer, which bootstraps nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lydite.algorithms.protocol import Material, Outcome, Share, StepLoss, gathered, reward_of, whole_step
+from lydite.algorithms.ppo_targets import PpoTargets, ppo_targets, value_loss
+from lydite.algorithms.protocol import Material, Outcome, Share, StepLoss, gathered, reward_of, spans_of, whole_step
 from lydite.algorithms.value_head import ValueHead
 from lydite.config import PpoConfig, RunConfig, TrainConfig
 from lydite.known_logps import KnownLogps
 from lydite.objective import Batch, UpdateTotals, logps_of_states, predictor_states, surrogate
-from lydite.objective.gae import generalized_advantages, whitened
 from lydite.objective.kl import per_token_kl
+from lydite.objective.left_states import left_states
 from lydite.objective.micro_batches import Span
 from lydite.policy import Policy
 from lydite.types import Scored
@@ -57,15 +59,19 @@ class Ppo:
 
     def begin(self, scored: Scored, material: Material, updates: Sequence[Sequence[Span]]) -> StepLoss:
         """Values and both log-probabilities of the whole step."""
-        batch, spans = material.batch, [span for spans in updates for span in spans]
+        batch, spans = material.batch, spans_of(updates)
         known = KnownLogps(self._policy, batch, self._train)
-        values: dict[Span, Tensor] = {}
+        completions = [one for group in scored.groups for one in group.completions]
+        bootstrap = self._own.bootstrap_truncated
+        cut = [bootstrap and one.generated.finish_reason == "length" for one in completions]
+        values, tails = dict[Span, Tensor](), dict[Span, Tensor]()
         with torch.no_grad():
             for span in spans:
                 rows = batch.rows(*span)
                 states = predictor_states(self._policy, rows, self._train)
                 known.sampled_with(span, logps_of_states(states, self._policy, rows, self._train).logps)
                 values[span] = self._head(states, rows.completion_mask)
+                tails[span] = self._head(*left_states(self._policy, rows, self._train, cut[slice(*span)]))
         kl = None
         if self._own.kl_coef > 0.0:
             known.learn_reference(spans)
@@ -75,69 +81,8 @@ class Ppo:
                 )
                 for span in spans
             }
-        rewards = [
-            reward_of(one, self._own.missing_eos_penalty) for group in scored.groups for one in group.completions
-        ]
-        return _PpoStep(self._policy, self._train, self._own, self._head, batch, rewards, known, values, kl)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PpoTargets:
-    """What the updates of a step are made towards."""
-
-    advantages: Tensor
-    """[B, T], whitened over the step; 0 where masked, and in a completion that nothing could score."""
-    returns: Tensor
-    """[B, T], what the values are to become."""
-    judged: Tensor
-    """[B, T] bool: the tokens that have a return, those of completions with a reward."""
-    figures: Mapping[str, float]
-
-
-def ppo_targets(
-    rewards: Sequence[float | None], values: Tensor, mask: Tensor, settings: PpoConfig, *, kl: Tensor | None
-) -> PpoTargets:
-    """The advantages and returns of a step from the totals of its completions, and the values [B, T] of its tokens.
-
-    `kl` [B, T] is each token's estimate in nats; None where nothing is taken off.
-    """
-    known = torch.tensor([reward is not None for reward in rewards], device=mask.device)
-    total = torch.tensor([reward or 0.0 for reward in rewards], dtype=torch.float32, device=mask.device)
-    judged = mask & known[:, None]
-    penalty = torch.zeros_like(values) if kl is None else settings.kl_coef * kl
-    column = torch.arange(mask.shape[1], device=mask.device)
-    last = (column * mask).amax(1, keepdim=True) == column
-    of_tokens = torch.where(judged, torch.where(last, total[:, None], 0.0) - penalty, 0.0)
-    if settings.whiten_rewards:
-        of_tokens = whitened(of_tokens, judged, shift_mean=False)
-    found = generalized_advantages(of_tokens, values, judged, gamma=settings.gamma, lam=settings.lam)
-    completions = max(int(judged.any(1).sum()), 1)
-    paid = float(torch.where(judged.any(1), total, 0.0).sum()) / completions
-    taken = float(torch.where(judged, penalty, 0.0).sum()) / completions
-    figures = {"objective/non_score_reward": -taken, "objective/rlhf_reward": paid - taken}
-    if kl is not None:
-        total_kl = float(torch.where(judged, kl, 0.0).sum())
-        figures |= {"objective/kl": total_kl / completions, "kl": total_kl / max(int(judged.sum()), 1)}
-    return PpoTargets(whitened(found.advantages, judged), found.returns, judged, figures)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ValueLoss:
-    """The value loss of a micro-batch's tokens, each [b, T]."""
-
-    losses: Tensor
-    clipped: Tensor
-    """True where the clipped value's loss is the larger one, so that there is no gradient."""
-
-
-def value_loss(values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, cliprange: float) -> ValueLoss:
-    """max((V - return)^2, (clip(V) - return)^2) / 2 of each token; 0 where masked.
-
-    Source: the code of PPO (arXiv 1707.06347) in OpenAI's baselines, as in TRL.
-    """
-    kept = torch.minimum(torch.maximum(values, old_values - cliprange), old_values + cliprange)
-    own, bounded = (values - returns).square(), (kept - returns).square()
-    return ValueLoss(torch.where(mask, torch.maximum(own, bounded) / 2, 0.0), mask & (bounded > own))
+        rewards = [reward_of(one, self._own.missing_eos_penalty) for one in completions]
+        return _PpoStep(self._policy, self._train, self._own, self._head, batch, rewards, known, values, tails, kl)
 
 
 class _PpoStep:
@@ -151,6 +96,7 @@ class _PpoStep:
         rewards: Sequence[float | None],
         known: KnownLogps,
         values: Mapping[Span, Tensor],
+        tails: Mapping[Span, Tensor],
         kl: Mapping[Span, Tensor] | None,
     ) -> None:
         self.batch = batch
@@ -161,6 +107,7 @@ class _PpoStep:
         self._rewards = rewards
         self._known = known
         self._values = values
+        self._tails = tails
         self._kl = kl
         self._targets: PpoTargets
 
@@ -169,7 +116,8 @@ class _PpoStep:
         mask = self.batch.completion_mask
         values = _table(gathered(self._values), mask)
         kl = None if self._kl is None else _table(gathered(self._kl), mask)
-        self._targets = ppo_targets(self._rewards, values, mask, self._own, kl=kl)
+        tails = torch.cat(gathered(self._tails)).to(mask.device) if self._own.bootstrap_truncated else None
+        self._targets = ppo_targets(self._rewards, values, mask, self._own, kl=kl, tails=tails)
         self.batch = replace(self.batch, advantages=self._targets.advantages)
 
     def micro_batch(self, span: Span, totals: UpdateTotals) -> Outcome:

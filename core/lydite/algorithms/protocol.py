@@ -114,6 +114,11 @@ def whole_step(batch: Batch, update_rows: int) -> Material:
     )
 
 
+def spans_of(updates: Sequence[Sequence[Span]]) -> list[Span]:
+    """The micro-batches of these updates, in order."""
+    return [span for spans in updates for span in spans]
+
+
 def reward_of(one: ScoredCompletion, missing_eos_penalty: float | None) -> float | None:
     """The completion's total, less the penalty if it ran into the limit; None where nothing could score it."""
     if one.reward is None or missing_eos_penalty is None or one.generated.finish_reason == "stop":

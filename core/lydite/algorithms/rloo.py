@@ -15,17 +15,18 @@ and the defaults as in TRL 1.16's RLOOTrainer, against which it is checked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from lydite.algorithms.protocol import Material, Outcome, Share, StepLoss, gathered, whole_step
+from lydite.algorithms.protocol import Material, Outcome, StepLoss, spans_of, whole_step
+from lydite.algorithms.reward_kl import RewardKl, penalised_rewards
 from lydite.config import RlooConfig, RunConfig, TrainConfig
 from lydite.known_logps import KnownLogps
-from lydite.objective import Batch, CorrectionSettings, UpdateTotals, importance_weights, policy_logps
+from lydite.objective import Batch, UpdateTotals, correction_weights, policy_logps
 from lydite.objective.advantages import leave_one_out_advantages
-from lydite.objective.kl import sequence_kl
+from lydite.objective.losses.figures import Clips, loss_metrics
 from lydite.objective.micro_batches import Span
 from lydite.policy import Policy
 from lydite.types import Scored
@@ -53,19 +54,12 @@ class Rloo:
 
     def begin(self, scored: Scored, material: Material, updates: Sequence[Sequence[Span]]) -> StepLoss:
         """Both log-probabilities of the whole step, where the rewards have a KL penalty."""
-        batch, spans = material.batch, [span for spans in updates for span in spans]
+        batch, paid = material.batch, None
         known = KnownLogps(self._policy, batch, self._train)
-        kl = None
         if self._own.beta > 0.0:
-            known.learn_old(spans)
-            known.learn_reference(spans)
-            kl = {
-                span: sequence_kl(known.old[span], known.reference[span], batch.rows(*span).completion_mask, "k1")
-                for span in spans
-            }
-        else:
-            known.learn_old([span for spans in updates[1:] for span in spans])
-        return _RlooStep(self._policy, self._train, self._own, scored, batch, known, kl)
+            paid = RewardKl(known, batch, spans_of(updates), beta=self._own.beta, estimator="k1")
+        known.learn_old(spans_of(updates[1:]))
+        return _RlooStep(self._policy, self._train, self._own, scored, batch, known, paid)
 
 
 def rloo_advantages(scored: Scored, kl: Sequence[float] | None, settings: RlooConfig) -> list[float]:
@@ -74,14 +68,12 @@ def rloo_advantages(scored: Scored, kl: Sequence[float] | None, settings: RlooCo
     `kl` has each completion's estimate in nats, the sum over its tokens; None where nothing is taken off.
     """
     low, high = settings.reward_clip_range or (float("-inf"), float("inf"))
-    penalties = iter(kl if kl is not None else [0.0] * sum(len(group.completions) for group in scored.groups))
     rewards = [
-        [
-            None if one.reward is None else min(max(one.reward, low), high) - settings.beta * penalty
-            for one, penalty in zip(group.completions, penalties, strict=False)  # the groups share one row of penalties
-        ]
+        [None if one.reward is None else min(max(one.reward, low), high) for one in group.completions]
         for group in scored.groups
     ]
+    if kl is not None:
+        rewards = penalised_rewards(rewards, kl, settings.beta)
     found = leave_one_out_advantages(rewards, "batch" if settings.normalize_advantages else "none")
     return [advantage for group in found for advantage in group]
 
@@ -96,6 +88,11 @@ class SequenceLoss:
     """True where the lower clip removed the gradient: ratio < 1 - epsilon, advantage < 0."""
     high: Tensor
     """True where the upper clip removed it: ratio > 1 + epsilon_high, advantage > 0."""
+
+    @property
+    def clips(self) -> Clips:
+        """Both, [b, 1]."""
+        return Clips(self.low[:, None], self.high[:, None])
 
 
 def sequence_loss(
@@ -132,7 +129,7 @@ class _RlooStep:
         scored: Scored,
         batch: Batch,
         known: KnownLogps,
-        kl: Mapping[Span, Tensor] | None,
+        paid: RewardKl | None,
     ) -> None:
         self.batch = batch
         self._policy = policy
@@ -140,19 +137,12 @@ class _RlooStep:
         self._own = own
         self._scored = scored
         self._known = known
-        self._kl = kl
-        self._figures: Mapping[str, float] = {}
-        self._correction = CorrectionSettings.of(train)
+        self._paid = paid
 
     def gather(self) -> None:
         """The advantages: the penalties of a group may be other processes' to tell."""
-        batch, penalties = self.batch, None
-        if self._kl is not None:
-            penalties = torch.cat(gathered(self._kl)).tolist()
-            self._figures = {"kl": sum(penalties) / max(int(batch.completion_mask.sum()), 1)}
-        advantages = rloo_advantages(self._scored, penalties, self._own)
-        tensor = torch.tensor(advantages, dtype=torch.float32, device=batch.advantages.device)
-        self.batch = replace(batch, advantages=tensor)
+        kl = None if self._paid is None else self._paid.gather()
+        self.batch = self.batch.with_advantages(rloo_advantages(self._scored, kl, self._own))
 
     def micro_batch(self, span: Span, totals: UpdateTotals) -> Outcome:
         rows, train = self.batch.rows(*span), self._train
@@ -160,9 +150,7 @@ class _RlooStep:
         logps, entropy = policy_logps(self._policy, rows, train)
         detached = logps.detach()
         old = self._known.old.get(span, detached)
-        weights = None
-        if self._correction is not None and rows.sampler_logps is not None:
-            weights = importance_weights(old, rows.sampler_logps, mask, self._correction)
+        weights = correction_weights(old, rows, train)
         found = sequence_loss(
             logps, old, rows.advantages, mask,
             epsilon=train.epsilon, epsilon_high=train.epsilon_high, importance_weights=weights,
@@ -170,17 +158,11 @@ class _RlooStep:
         self._known.sampled_with(span, detached)
         with torch.no_grad():
             moved = (rows.advantages != 0) & ~found.low & ~found.high
-            live = mask & moved[:, None] & (logps != 0)
+            live = moved[:, None] & (logps != 0)
             if weights is not None:
                 live &= weights != 0
-            tokens, completions = mask.sum().double(), mask.any(1).sum().double()
-            shares = {
-                "entropy": Share(torch.where(mask, entropy, 0.0).double().sum(), tokens),
-                "clip_ratio/low_mean": Share(found.low.sum().double(), completions),
-                "clip_ratio/high_mean": Share(found.high.sum().double(), completions),
-                "clip_ratio/region_mean": Share((found.low | found.high).sum().double(), completions),
-            }
-        return Outcome(found.losses.sum() / totals.sequences, live.sum(), shares=shares)
+        metrics = loss_metrics(mask, live, entropy=entropy, clips=found.clips)
+        return Outcome(found.losses.sum() / totals.sequences, metrics.live, metrics)
 
     def figures(self) -> Mapping[str, float]:
-        return {**self._known.sampling_figures(), **self._figures}
+        return {**self._known.sampling_figures(), **({} if self._paid is None else self._paid.figures())}

@@ -62,6 +62,9 @@ class PpoConfig(Section):
     """Brings the tokens' rewards, penalties included, to a deviation of 1 over the step; their mean stays."""
     missing_eos_penalty: float | None = Field(None, gt=0.0)
     """Taken off the reward of a completion that ran into the limit."""
+    bootstrap_truncated: bool = False
+    """Behind the last token of a completion that ran into the limit comes the value of the state there, as if it went
+    on; false: nothing does, as behind any other."""
 
 
 _RATIO: Final = ("epsilon", "epsilon_high")
@@ -78,7 +81,7 @@ _OF_LOSSES: Final = (
     "dppo_mask_high",
 )
 _ADVANTAGES: Final = ("advantage_estimator", "scale_rewards", "pass_at_k", "pass_reward")
-_KL_IN_LOSS: Final = ("beta", "kl_estimator", "use_bias_correction_kl")
+_KL: Final = ("beta", "use_kl_in_reward", "kl_estimator", "use_bias_correction_kl")
 _CORRECTION: Final = (
     "vllm_importance_sampling_correction",
     "vllm_importance_sampling_mode",
@@ -87,16 +90,18 @@ _CORRECTION: Final = (
 )
 NOT_IN: Final[Mapping[str, tuple[str, ...]]] = {
     "grpo": (),
-    "rloo": (*_SURROGATE, *_OF_LOSSES, *_ADVANTAGES, *_KL_IN_LOSS),
-    "online_dpo": (*_RATIO, *_SURROGATE, *_OF_LOSSES, *_ADVANTAGES, *_KL_IN_LOSS, *_CORRECTION),
-    "ppo": ("importance_sampling_level", *_OF_LOSSES, *_ADVANTAGES, *_KL_IN_LOSS),
+    "rloo": (*_SURROGATE, *_OF_LOSSES, *_ADVANTAGES, *_KL),
+    "online_dpo": (*_RATIO, *_SURROGATE, *_OF_LOSSES, *_ADVANTAGES, *_KL, *_CORRECTION),
+    "ppo": ("importance_sampling_level", *_OF_LOSSES, *_ADVANTAGES, *_KL),
 }
 """Keys of [train] that an algorithm does not read."""
 _INSTEAD: Final[Mapping[tuple[str, str], str]] = {
     ("rloo", "beta"): "rloo.beta, which is taken off the reward",
+    ("rloo", "use_kl_in_reward"): "rloo.beta, which always is taken off the reward",
     ("online_dpo", "loss_type"): "online_dpo.loss_type",
     ("online_dpo", "beta"): "online_dpo.beta",
     ("ppo", "beta"): "ppo.kl_coef, which is taken off the reward",
+    ("ppo", "use_kl_in_reward"): "ppo.kl_coef, which always is taken off the reward",
     ("ppo", "kl_estimator"): "ppo.kl_estimator",
 }
 _PPO_LOSSES: Final = ("grpo", "bnpo", "dr_grpo", "dapo")
@@ -125,14 +130,26 @@ def algorithm_problems(config: RunConfig) -> list[str]:
         if not low < high:
             problems.append(f"rloo.reward_clip_range goes from low to high, got {[low, high]}")
     problems += _unread_keys(config)
+    if name == "grpo" and config.train.use_kl_in_reward and config.stack.aggregate == "normalize_then_sum":
+        problems.append(
+            "train.use_kl_in_reward = true takes the KL off the total reward, of which stack.aggregate = "
+            '"normalize_then_sum" makes no advantages; leave use_kl_in_reward out, so that the KL is a term of the '
+            'loss, or take aggregate = "sum_then_normalize"'
+        )
     if name == "online_dpo":
         problems += _pair_problems(config)
-    if name == "ppo" and config.train.loss_type not in _PPO_LOSSES:
-        problems.append(
-            f'train.loss_type = "{config.train.loss_type}" is no loss of algorithm = "ppo", which clips the ratio of '
-            f"each token; take one of {', '.join(_PPO_LOSSES)}, which say how tokens are averaged"
-        )
+    if name == "ppo":
+        problems += _ppo_problems(config)
     return problems
+
+
+def has_reference(config: RunConfig) -> bool:
+    """True when the run compares the policy with the model that it started from: a plugin's, when beta is above 0."""
+    if config.algorithm == "rloo":
+        return (config.rloo or RlooConfig()).beta > 0.0
+    if config.algorithm == "ppo":
+        return (config.ppo or PpoConfig()).kl_coef > 0.0
+    return config.algorithm == "online_dpo" or config.train.beta > 0.0
 
 
 def _unread_keys(config: RunConfig) -> list[str]:
@@ -147,6 +164,21 @@ def _unread_keys(config: RunConfig) -> list[str]:
         problems.append(
             f'stack.aggregate = "{config.stack.aggregate}" normalises each reward in its group, and '
             f'algorithm = "{name}" takes the total as it is; leave it out'
+        )
+    return problems
+
+
+def _ppo_problems(config: RunConfig) -> list[str]:
+    problems = []
+    if (config.ppo or PpoConfig()).bootstrap_truncated and config.train.mask_truncated_completions:
+        problems.append(
+            "ppo.bootstrap_truncated = true goes on behind completions that ran into the limit, and "
+            "train.mask_truncated_completions = true leaves those out; take one of them"
+        )
+    if config.train.loss_type not in _PPO_LOSSES:
+        problems.append(
+            f'train.loss_type = "{config.train.loss_type}" is no loss of algorithm = "ppo", which clips the ratio of '
+            f"each token; take one of {', '.join(_PPO_LOSSES)}, which say how tokens are averaged"
         )
     return problems
 

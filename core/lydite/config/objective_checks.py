@@ -44,12 +44,19 @@ def with_matching_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         defaults["scale_rewards"] = SCALES[estimator][0]
     if given.get("loss_type") == "luspo":
         defaults["importance_sampling_level"] = "sequence"
+    if given.get("use_kl_in_reward") is True:
+        defaults["kl_estimator"] = "k1"
     return {**defaults, **given}
 
 
 def objective_problems(train: TrainConfig) -> list[str]:
     """A sentence for each thing that does not fit together, beginning with the key it is about; empty if all does."""
-    return [*_unread_by_the_loss(train), *_loss_problems(train), *_advantage_problems(train)]
+    return [
+        *_unread_by_the_loss(train),
+        *_loss_problems(train),
+        *_kl_in_reward_problems(train),
+        *_advantage_problems(train),
+    ]
 
 
 def _unread_by_the_loss(train: TrainConfig) -> list[str]:
@@ -77,16 +84,40 @@ def _loss_problems(train: TrainConfig) -> list[str]:
             f'epsilon_high = {train.epsilon_high} would cut every weight: with loss_type = "cispo" it is the largest '
             "ratio itself, not its distance from 1; leave it out for 5.0, or take a number above 1"
         )
-    if train.kl_estimator == "k1" and train.beta > 0.0 and not train.use_bias_correction_kl:
+    if train.kl_estimator == "k1" and train.loss_beta > 0.0 and not train.use_bias_correction_kl:
         problems.append(
             'kl_estimator = "k1" without use_bias_correction_kl is a term whose gradient has mean 0 and does not know '
-            'the reference; leave use_bias_correction_kl at true, or take kl_estimator = "k2" or "k3"'
+            'the reference; leave use_bias_correction_kl at true, take kl_estimator = "k2" or "k3", or take it off the '
+            "reward (use_kl_in_reward = true)"
         )
     mode = train.vllm_importance_sampling_mode
     if train.loss_type == "vespo" and train.vllm_importance_sampling_correction and not mode.startswith("token"):
         problems.append(
             f'vllm_importance_sampling_mode = "{mode}" does not go with loss_type = "vespo", which multiplies the '
             'weights of a sequence\'s tokens itself; take "token_truncate" or "token_mask"'
+        )
+    return problems
+
+
+def _kl_in_reward_problems(train: TrainConfig) -> list[str]:
+    if not train.use_kl_in_reward:
+        return []
+    problems = []
+    if train.beta == 0.0:
+        problems.append(
+            "use_kl_in_reward = true takes beta times the KL off the reward, and beta is 0; set beta (0.05 in RLOO), "
+            "or leave use_kl_in_reward out"
+        )
+    if not train.use_bias_correction_kl:
+        problems.append(
+            "use_bias_correction_kl = false is about the KL term of the loss, and use_kl_in_reward = true takes the KL "
+            "off the reward, where it has no gradient; leave one of them out"
+        )
+    if train.advantage_estimator == "pass_at_k":
+        problems.append(
+            'use_kl_in_reward = true does not go with advantage_estimator = "pass_at_k", which asks whether a reward '
+            "reaches pass_reward: a penalty would turn passes into failures; leave use_kl_in_reward out, so that the "
+            "KL is a term of the loss"
         )
     return problems
 

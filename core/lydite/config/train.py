@@ -77,11 +77,17 @@ class TrainConfig(Section):
     pass_reward: float = 1.0
     """The reward from which on a completion is a pass, for advantage_estimator = "pass_at_k"."""
     beta: float = Field(0.0, ge=0.0)
-    """Weight of the KL term against the model without its adapter; 0 leaves the reference out."""
+    """Weight of the KL against the model without its adapter; 0 leaves the reference out."""
+    use_kl_in_reward: bool = False
+    """Takes that KL, summed over a completion's tokens, off its reward before the advantages are made; false: the KL
+    of each token is a term of the loss."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
-    """How that KL is estimated from a token: d = logp - ref, d^2 / 2, or exp(-d) - 1 + d."""
+    """How that KL is estimated from a token: d = logp - ref, d^2 / 2, or exp(-d) - 1 + d.
+
+    With use_kl_in_reward = true the default is "k1"."""
     use_bias_correction_kl: bool = True
-    """Multiplies the KL term by the probability ratio, so that its gradient is unbiased; false: the GRPO paper."""
+    """Multiplies the KL term of the loss by the probability ratio, so that its gradient is unbiased; false: the GRPO
+    paper."""
     epsilon: float = Field(0.2, gt=0.0)
     """Lower clip of the probability ratio."""
     epsilon_high: float | None = Field(None, gt=0.0)
@@ -149,6 +155,11 @@ class TrainConfig(Section):
     """Steps between checkpoints; the last step always has one."""
     save_total_limit: int = Field(2, ge=1)
     """Checkpoints that are kept besides the best."""
+
+    @property
+    def loss_beta(self) -> float:
+        """Weight of the KL term in the loss: `beta`, or 0 where that is taken off the rewards."""
+        return 0.0 if self.use_kl_in_reward else self.beta
 
     @property
     def generation_batch_size(self) -> int:

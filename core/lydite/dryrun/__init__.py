@@ -9,8 +9,7 @@ import torch
 
 from lydite.config import RunConfig
 from lydite.dryrun.memory import Peak, device_of, tidy, used
-from lydite.dryrun.training import started_optimizer, train_once
-from lydite.planner.adaptive import AdaptiveActivations
+from lydite.dryrun.training import started_learner, train_once
 from lydite.planner.memory import in_units
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, load_policy
@@ -28,7 +27,7 @@ class Measured:
     rollout: int
     """At the peak of sampling."""
     training: int
-    """At the peak of a forward and backward pass."""
+    """At the peak of an update of one micro-batch, and of what goes before it."""
     described: str
     """What was done, in words."""
     lines: tuple[str, ...]
@@ -36,11 +35,12 @@ class Measured:
 
 
 def dry_run(config: RunConfig) -> Measured:
-    """What one sampling and one micro-batch take, of prompts and completions as long as they may be.
+    """What one sampling and one micro-batch of the run's algorithm take, of sequences as long as they may be.
 
     The prompts are random tokens. An engine cannot be made to go on: completions that end early leave the cache
-    emptier than planned. The micro-batch is random tokens at full length, with gradients and the optimiser's state
-    beside it as they are from the second update on. On a GPU it is the device's memory that is read, so nothing else
+    emptier than planned. The micro-batch is random tokens at full length, the largest that the algorithm makes of an
+    update: its own passes before the update, its loss, with gradients and the optimiser's state beside it as they are
+    from the second update on. On a GPU it is the device's memory that is read, so nothing else
     should run there; on a CPU the resident memory of this process.
 
     Raises:
@@ -52,13 +52,12 @@ def dry_run(config: RunConfig) -> Measured:
     tidy(device)  # else what others left is given back later on, and the run seems smaller by it
     before = used(device)
     policy = load_policy(config.model, config.lora, plugins, config.seed)
-    activations = AdaptiveActivations(policy, config)
     tidy(device)
     loaded = used(device) - before
     engine = make_engine(config, policy)
     try:
         engine.take_adapter(policy)
-        optimizer = started_optimizer(config, policy)
+        learner = started_learner(config, policy, plugins)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         with Peak(device) as rollout:
@@ -68,7 +67,8 @@ def dry_run(config: RunConfig) -> Measured:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         with Peak(device) as training:
-            trained = train_once(config, policy, optimizer, activations)
+            trained = train_once(config, learner, policy)
+        activations = learner.activations
         lines.append(f"training: {activations.recomputed} of {activations.layers} layers were computed again")
         lines += [_torch_line("training", device)] if device.type == "cuda" else []
     finally:
@@ -83,7 +83,7 @@ def dry_run(config: RunConfig) -> Measured:
         described=(
             f"{len(lengths)} completions of at most {max(lengths)} tokens, {mean:.0f} on average, "
             f"after prompts of {config.data.max_prompt_length}, then a micro-batch of "
-            f"{trained} completions of {train.max_completion_length}"
+            f"{trained} completions of {train.max_completion_length} under {config.algorithm}"
         ),
         lines=tuple(lines),
     )

@@ -10,9 +10,8 @@ import torch
 
 from lydite.config import RunConfig
 from lydite.dryrun.memory import Peak, device_of, tidy, used
-from lydite.dryrun.training import started_optimizer, train_once
+from lydite.dryrun.training import started_learner, train_once
 from lydite.planner import free_memory, shapes_of_policy
-from lydite.planner.adaptive import AdaptiveActivations
 from lydite.planner.longest import Longest, completion_room, largest_near, with_completions
 from lydite.plugins import load_plugins
 from lydite.policy import load_policy
@@ -34,8 +33,9 @@ class Tried:
 def longest_trained(config: RunConfig, guess: int) -> Tried:
     """The longest completion that one micro-batch is trained on here, to a fiftieth; `guess` tokens are tried first.
 
-    Only the trainer is tried, with gradients and optimiser but without an engine. On a GPU a pass fits unless it runs
-    out of memory; on a CPU, where the system would end the process, while it takes less than what was free.
+    Only the trainer is tried, by the run's own algorithm, with gradients and optimiser but without an engine. On a GPU
+    a pass fits unless it runs out of memory; on a CPU, where the system would end the process, while it takes less than
+    what was free.
 
     Raises:
         LyditeError: when the model cannot be had as configured.
@@ -45,27 +45,24 @@ def longest_trained(config: RunConfig, guess: int) -> Tried:
     tidy(device)
     free = free_memory(device, policy_loaded=False).free
     before = used(device)
-    policy = load_policy(
-        config.model, config.lora, load_plugins(allow=config.plugins, files=config.plugin_files), config.seed
-    )
+    plugins = load_plugins(allow=config.plugins, files=config.plugin_files)
+    policy = load_policy(config.model, config.lora, plugins, config.seed)
     shapes = shapes_of_policy(policy)
-    activations = AdaptiveActivations(policy, config)
-    optimizer = started_optimizer(config, policy)
+    learner = started_learner(config, policy, plugins)
     tried: dict[int, int] = {}
 
     def fits(completion: int) -> bool:
         tidy(device)
         try:
             with Peak(device) as peak:
-                train_once(with_completions(config, completion), policy, optimizer, activations)
+                train_once(with_completions(config, completion), learner, policy)
         except torch.OutOfMemoryError:
-            optimizer.zero_grad(set_to_none=True)
             return False
         finally:
-            tried[completion] = activations.recomputed
+            tried[completion] = learner.activations.recomputed
         return device.type == "cuda" or peak.bytes - before <= free
 
     room = completion_room(config, shapes)
     completion = largest_near(fits, max(1, min(guess, room)), room, within=_WITHIN)
     found = Longest(config.data.max_prompt_length, completion, shapes.context_length)
-    return Tried(found, len(tried), tried.get(completion, 0), activations.layers)
+    return Tried(found, len(tried), tried.get(completion, 0), learner.activations.layers)

@@ -2,91 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Literal
+
 import torch
 
 from lydite.config import RunConfig
-from lydite.dryrun.memory import tidy
-from lydite.objective import Batch, micro_batch_loss, update_totals
-from lydite.objective.micro_batches import largest_pass, micro_batches
-from lydite.optimizer import make_optimizer
-from lydite.planner.adaptive import AdaptiveActivations
+from lydite.learner import Learner
+from lydite.objective.micro_batches import largest_pass
+from lydite.plugins import Plugins
 from lydite.policy import Policy
+from lydite.progress import Progress
+from lydite.rollout.scripted import ScriptedEngine
+from lydite.sentinels import Sentinels
+from lydite.types import Completion, Generated, Parsed, Prompt, Sample, Scored, ScoredCompletion, ScoredGroup
 
 
-def started_optimizer(config: RunConfig, policy: Policy) -> torch.optim.Optimizer:
-    """The run's optimiser with its state, which it makes in its first step: here of nothing."""
-    trained = list(policy.trainable().values())
-    optimizer = make_optimizer(trained, config.train)
-    for one in trained:
-        one.grad = torch.zeros_like(one)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return optimizer
+def started_learner(config: RunConfig, policy: Policy, plugins: Plugins) -> Learner:
+    """The run's learner, as it is from the second update on: its optimiser has made its state, here of nothing.
+
+    It goes over each step once, since more of `num_iterations` take no more memory.
+    """
+    once = config.model_copy(
+        update={
+            "train": config.train.model_copy(update={"num_iterations": 1}),
+            "sentinels": config.sentinels.model_copy(update={"enabled": False}),  # random tokens are worth no check
+        }
+    )
+    learner = Learner(policy, once, Sentinels(once.sentinels, policy, ScriptedEngine(("-",))), plugins)
+    _empty_gradients(learner)
+    learner.optimizer.step()
+    learner.optimizer.zero_grad(set_to_none=True)
+    return learner
 
 
-def train_once(
-    config: RunConfig, policy: Policy, optimizer: torch.optim.Optimizer, activations: AdaptiveActivations
-) -> int:
-    """A forward and a backward pass, beside the gradients of the micro-batch before; the completions in it.
+def train_once(config: RunConfig, learner: Learner, policy: Policy) -> int:
+    """An update of the largest micro-batch that this run's algorithm makes, at full length; the completions in it.
+
+    All that the algorithm runs before its first update is run too, and the gradients of the micro-batch before are
+    there. What is learned of random tokens stays in the policy.
 
     Raises:
         torch.OutOfMemoryError: when it has no room with as many layers computed again as the run may ask for.
     """
-    batch = longest_micro_batch(config, policy)
-    packed = config.train.share_prompts and policy.packs
-    activations.before_update(largest_pass(batch, [(0, batch.size)], packed=packed))
+    step = largest_micro_batch(config, learner, policy)
+    _empty_gradients(learner)
     try:
-        _pass(config, policy, batch)
-    except torch.OutOfMemoryError:
-        if not activations.recompute_all():
-            raise
-        retry = True
-    else:
-        retry = False
-    if retry:  # outside of the handler, whose traceback holds what the pass had made
-        tidy(policy.device)
-        _pass(config, policy, batch)
-    optimizer.zero_grad(set_to_none=True)
-    return batch.size
+        learner.learn(1, step, Progress())
+    finally:
+        learner.optimizer.zero_grad(set_to_none=True)
+        policy.eval_mode()
+    return sum(len(group.completions) for group in step.groups)
 
 
-def _pass(config: RunConfig, policy: Policy, batch: Batch) -> None:
-    for one in policy.trainable().values():
-        one.grad = torch.zeros_like(one)
-    policy.train_mode()
-    totals = update_totals(batch, 0, batch.size, max_completion_length=config.train.max_completion_length)
-    output, _ = micro_batch_loss(policy, batch, totals, config.train)
-    output.loss.backward()
-    policy.eval_mode()
+def largest_micro_batch(config: RunConfig, learner: Learner, policy: Policy) -> Scored:
+    """The completions of the largest micro-batch that the algorithm makes of an update at full length, as a step."""
+    update = _update(config, policy)
+    material = learner.algorithm.material(update, learner.batch(update))
+    spans = learner.cut(material, material.updates[0])
+    if not spans:
+        return update
+    packed = config.train.share_prompts and policy.packs
+    first, stop = max(spans, key=lambda span: largest_pass(material.batch, [span], packed=packed).tokens)
+    return _only(update, frozenset(material.rows[first:stop]))
 
 
-def longest_micro_batch(config: RunConfig, policy: Policy) -> Batch:
-    """Random tokens: groups behind one prompt each, everything at full length; as much of an update as goes at once."""
+def _update(config: RunConfig, policy: Policy) -> Scored:
+    """Random tokens: groups behind one prompt each, everything at full length, no two of a group worth the same."""
     train = config.train
-    prompt, length = config.data.max_prompt_length, train.max_completion_length
-    size = train.per_device_train_batch_size
-    if train.micro_batch_tokens is not None:
-        size *= train.gradient_accumulation_steps
+    size, group, prompt = train.update_batch_size, train.num_generations, config.data.max_prompt_length
     draws = torch.Generator().manual_seed(config.seed)
-    ids = torch.randint(policy.head().weight.shape[0], (size, prompt + length), generator=draws)
-    for start in range(0, size, train.num_generations):
-        ids[start : start + train.num_generations, :prompt] = ids[start, :prompt]
-    ids = ids.to(policy.device)
-    batch = Batch(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        position_ids=torch.arange(prompt + length, device=policy.device).repeat(size, 1),
-        completion_ids=ids[:, prompt:],
-        completion_mask=torch.ones(size, length, dtype=torch.bool, device=policy.device),
-        advantages=torch.linspace(-1.0, 1.0, size, device=policy.device),
-        sampler_logps=None,
-    )
-    spans = micro_batches(
-        batch,
-        0,
-        size,
-        rows=train.per_device_train_batch_size,
-        tokens=train.micro_batch_tokens,
-        packed=train.share_prompts and policy.packs,
-    )
-    return batch.rows(*spans[0])
+
+    def tokens(count: int) -> tuple[int, ...]:
+        return tuple(torch.randint(policy.head().weight.shape[0], (count,), generator=draws).tolist())
+
+    # Cut off by the limit, as what has full length is, but where such a completion would be left out.
+    ended: Literal["stop", "length"] = "stop" if train.mask_truncated_completions else "length"
+    groups = []
+    for start in range(0, size, group):
+        completions = tuple(
+            ScoredCompletion(
+                Generated(tokens(train.max_completion_length), "", "", ended),
+                Completion("", Parsed(""), finish_reason=ended, index=index),
+                components={},
+                reward=float(index),
+                advantage=1.0 - 2.0 * (index % 2),
+            )
+            for index in range(min(group, size - start))
+        )
+        asked = Prompt(Sample(f"dry-run-{start}", ""), "", tokens(prompt))
+        groups.append(ScoredGroup(asked, completions))
+    return Scored(tuple(groups), {}, {})
+
+
+def _only(step: Scored, places: Collection[int]) -> Scored:
+    """The step with the completions at these places alone."""
+    groups, start = [], 0
+    for group in step.groups:
+        own = tuple(one for place, one in enumerate(group.completions, start) if place in places)
+        start += len(group.completions)
+        if own:
+            groups.append(replace(group, completions=own))
+    return replace(step, groups=tuple(groups))
+
+
+def _empty_gradients(learner: Learner) -> None:
+    for group in learner.optimizer.param_groups:
+        for one in group["params"]:
+            one.grad = torch.zeros_like(one)

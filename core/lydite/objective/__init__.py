@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lydite.objective.metrics import LossMetrics, merge_metrics
     from lydite.objective.update import (
         HiddenStatePolicy,
+        correction_weights,
         logps_of_states,
         micro_batch_loss,
         policy_logps,
@@ -57,6 +58,7 @@ __all__ = [
     "completion_logps",
     "configured_advantages",
     "corrected_kl",
+    "correction_weights",
     "estimated_advantages",
     "importance_weights",
     "logps_of_states",
@@ -92,6 +94,7 @@ _MODULES = {
     "metrics": ("LossMetrics", "merge_metrics"),
     "update": (
         "HiddenStatePolicy",
+        "correction_weights",
         "logps_of_states",
         "micro_batch_loss",
         "policy_logps",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -59,6 +59,12 @@ class Batch:
             place for row, count in enumerate(sizes.answers) for place in range(row * longest, row * longest + count)
         ]
         return sent(found, torch.int64, self.input_ids.device)
+
+    def with_advantages(self, advantages: Sequence[float]) -> Batch:
+        """The same completions with these advantages, one of each."""
+        return replace(
+            self, advantages=torch.tensor(advantages, dtype=torch.float32, device=self.completion_mask.device)
+        )
 
     def rows(self, start: int, stop: int) -> Batch:
         """Completions `start` to `stop` - 1, with the columns that none of them uses taken off.

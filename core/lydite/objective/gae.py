@@ -17,7 +17,7 @@ class TokenAdvantages(NamedTuple):
 
 
 def generalized_advantages(
-    rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float
+    rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float, tails: Tensor | None = None
 ) -> TokenAdvantages:
     """Generalised advantage estimates of the tokens that `mask` [B, T] keeps.
 
@@ -25,16 +25,19 @@ def generalized_advantages(
 
         delta_t = r_t + gamma V_t' - V_t,      A_t = delta_t + gamma lam A_t',      return_t = A_t + V_t,
 
-    and nothing behind the last one: V and A are 0 there. That holds for a completion that ran into the limit as
-    well: the limit is part of the task, and the reward is for what was said by then. lam = 1 makes the returns the
-    discounted rewards, lam = 0 makes the advantages delta.
+    and behind the last one A = 0 and V = `tails` [B], the value of the state that the completion was left in; None: 0,
+    since it is over. lam = 1 makes the returns the discounted rewards, and the tail's value at their end; lam = 0 makes
+    the advantages delta.
 
     `rewards` and `values` [B, T] are read where `mask` keeps them only; a hole is passed over as if it were not there.
 
-    Source: Schulman et al. 2016 (arXiv 1506.02438) equations 11 to 16; PPO (arXiv 1707.06347) equation 11.
+    Source: Schulman et al. 2016 (arXiv 1506.02438) equations 11 to 16; PPO (arXiv 1707.06347) equation 11; the value
+    behind what a limit has cut off is the partial-episode bootstrapping of Pardo et al. 2018, "Time limits in
+    reinforcement learning" (arXiv 1712.00378).
     """
     rewards, values = rewards.float(), values.float()
-    later_value = later_advantage = torch.zeros(mask.shape[0], device=mask.device)
+    later_advantage = torch.zeros(mask.shape[0], device=mask.device)
+    later_value = later_advantage if tails is None else tails.float()
     columns = []
     for t in reversed(range(mask.shape[1])):
         kept = mask[:, t]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lydite.kernels.logps import LogitShape
-from lydite.objective.chunked_head import frozen_head_logps, over_chunks, trainable_head_logps
+from lydite.objective.chunked_head import Chunking, chunked_logps
 
 if TYPE_CHECKING:
     from lydite.objective.batch import Batch
@@ -64,13 +64,7 @@ def token_logps(
     if chunk_size < 1:
         raise ValueError(f"chunk_size is a number of tokens of at least 1, got {chunk_size}")
     shape = LogitShape(head.logit_scale, head.softcap, temperature)
-    if torch.is_grad_enabled() and head.trainable:
-        found = trainable_head_logps(hidden, head.weight, head.bias, token_ids, shape, chunk_size, entropy_gradient)
-    elif torch.is_grad_enabled() and hidden.requires_grad:
-        found = frozen_head_logps(hidden, head.weight, head.bias, token_ids, shape, chunk_size, entropy_gradient)
-    else:
-        found = over_chunks(hidden, head.weight, head.bias, token_ids, shape, chunk_size)
-    return TokenLogps(*found)
+    return TokenLogps(*chunked_logps(hidden, head, token_ids, Chunking(shape, chunk_size, entropy_gradient)))
 
 
 def completion_logps(hidden: Tensor, batch: Batch, head: Head, *, temperature: float, chunk_size: int) -> TokenLogps:

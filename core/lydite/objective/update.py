@@ -98,8 +98,8 @@ def micro_batch_loss(
 
     `old_logps` [b, T] are those of the policy that sampled; None when that is the policy as it is now.
     `ref_logps` [b, T] spare a forward pass where they are known from an earlier iteration; None computes
-    them under `policy.reference()` when beta > 0. Where the engine gave log-probabilities, and the configuration
-    wants it, tokens are weighed by how far those are from the old ones.
+    them under `policy.reference()` where the loss has a KL term. Where the engine gave log-probabilities, and the
+    configuration wants it, tokens are weighed by how far those are from the old ones.
 
     Raises:
         ValueError: when the given log-probabilities are not of the micro-batch's shape.
@@ -108,7 +108,7 @@ def micro_batch_loss(
     for name, given in (("old_logps", old_logps), ("ref_logps", ref_logps)):
         if given is not None and given.shape != shape:
             raise ValueError(f"{name} of the micro-batch's shape {tuple(shape)} was expected, got {tuple(given.shape)}")
-    if config.beta > 0.0 and ref_logps is None:  # before the forward pass whose activations are kept
+    if config.loss_beta > 0.0 and ref_logps is None:  # before the forward pass whose activations are kept
         ref_logps = reference_logps(policy, batch_rows, config)
     found = policy_logps(policy, batch_rows, config)
     detached = found.logps.detach()
@@ -127,10 +127,7 @@ def surrogate(
 ) -> LossOutput:
     """The loss that the configuration names, from what `policy_logps` found and the log-probabilities [b, T] known."""
     logps, entropy = found
-    settings, sampler_logps = CorrectionSettings.of(config), batch_rows.sampler_logps
-    weights = None
-    if settings is not None and sampler_logps is not None:
-        weights = importance_weights(old_logps, sampler_logps, batch_rows.completion_mask, settings)
+    weights = correction_weights(old_logps, batch_rows, config)
     inputs = LossInputs(
         logps=logps,
         old_logps=old_logps,
@@ -140,6 +137,16 @@ def surrogate(
         ref_logps=ref_logps,
         importance_weights=weights,
         entropy=entropy,
-        sampler_logps=None if weights is None else sampler_logps,
+        sampler_logps=None if weights is None else batch_rows.sampler_logps,
     )
     return LOSSES[config.loss_type](inputs, LossSettings.of(config))
+
+
+def correction_weights(old_logps: Tensor, batch_rows: Batch, config: TrainConfig) -> Tensor | None:
+    """What a micro-batch's tokens are weighed by [b, T] to make up for the engine, from the log-probabilities [b, T] of
+    the policy that sampled; None where the engine gave none, or the configuration wants no correction.
+    """
+    settings, sampler_logps = CorrectionSettings.of(config), batch_rows.sampler_logps
+    if settings is None or sampler_logps is None:
+        return None
+    return importance_weights(old_logps, sampler_logps, batch_rows.completion_mask, settings)

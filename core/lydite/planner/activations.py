@@ -82,6 +82,17 @@ def activation_bytes(
     return kept + _mask_bytes(shapes, work, itemsize, device) + ends + rounded
 
 
+def value_head_bytes(config: RunConfig, shapes: ModelShapes, work: Workload) -> int:
+    """What PPO's value head takes of a micro-batch at the peak of its backward pass; 0 without one.
+
+    It keeps the states of completions in fp32 and as directions, [tokens, H] each, and makes gradients of both. It
+    begins when the last logits are gone, and is over before the layers' turn comes.
+
+    Source: `lydite.algorithms.value_head`.
+    """
+    return 4 * 4 * work.training.completion_tokens * shapes.hidden if config.algorithm == "ppo" else 0
+
+
 def offloads(config: RunConfig, device: Literal["cpu", "cuda"]) -> bool:
     """True where what layers keep that are computed again goes to another memory than the device's."""
     return config.train.activation_offloading and device == "cuda"
@@ -113,7 +124,7 @@ def backward_bytes(
     flowing = work.training.tokens * (3 * shapes.intermediate * itemsize + 2 * shapes.hidden * 4)
     unpacking = max((one.parameters for one in shapes.linears), default=0) * itemsize if packed else 0
     again = _layer_bytes(config, shapes, work, itemsize, device) if recomputed >= shapes.layers else 0
-    return scores + flowing + unpacking + again
+    return max(scores + flowing + unpacking + again, value_head_bytes(config, shapes, work))
 
 
 def head_tile_bytes(config: RunConfig, shapes: ModelShapes, work: Workload, *, device: Literal["cpu", "cuda"]) -> int:

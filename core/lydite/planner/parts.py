@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from lydite.config import RunConfig
+from lydite.config.algorithms import has_reference
 from lydite.planner.activations import activation_bytes, backward_bytes, head_tile_bytes
 from lydite.planner.shapes import ModelShapes
 from lydite.planner.workload import Workload
@@ -34,12 +35,14 @@ class Parts:
     """Embedding, output head, norms, biases and the rest."""
     adapter: int
     """What is trained of an adapter, in fp32; 0 where all weights are trained."""
+    value_head: int
+    """PPO's, in fp32, with its gradient and AdamW's two moments; 0 without one."""
     gradients: int
     """In fp32; they are there while training."""
     optimizer: int
     """AdamW's two moments; from the first update on they stay."""
     reference: int
-    """The start weights that the KL term compares with, where all weights are trained."""
+    """The start weights that the policy is compared with, where all weights are trained."""
     activations: int
     """What a micro-batch keeps for its backward pass."""
     backward: int
@@ -80,7 +83,7 @@ class Parts:
     @property
     def lasting(self) -> int:
         """What a run keeps in both phases beside what is loaded; the engine's part of it apart."""
-        return self.optimizer + self.reference
+        return self.optimizer + self.reference + self.value_head
 
 
 def parts_of(
@@ -113,9 +116,10 @@ def parts_of(
         unpacked=(linears - packed) * held,
         embeddings=(shapes.embedding + shapes.head + shapes.other) * held,
         adapter=4 * adapter,
+        value_head=4 * 4 * (shapes.hidden + 1) if config.algorithm == "ppo" else 0,
         gradients=4 * trained,
         optimizer=optimizer_bytes(config, shapes, device=device),
-        reference=0 if lora or config.train.beta == 0 else shapes.parameters * itemsize,
+        reference=shapes.parameters * itemsize if has_reference(config) and not lora else 0,
         activations=activation_bytes(
             config, shapes, work, itemsize=itemsize, adapter=adapter, device=device, recomputed=recomputed
         ),

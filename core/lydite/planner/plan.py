@@ -168,6 +168,7 @@ def _shown(parts: Parts, *, kv: int, copy: int, stays: bool, rounded_stays: bool
         PlannedPart("other linear weights", parts.unpacked, parts.unpacked),
         PlannedPart("embeddings, head, norms", parts.embeddings, parts.embeddings),
         PlannedPart("adapter", parts.adapter, parts.adapter),
+        PlannedPart("value head", parts.value_head, parts.value_head),
         PlannedPart("optimiser", parts.optimizer, parts.optimizer),
         PlannedPart("reference weights", parts.reference, parts.reference),
         PlannedPart("rounded for sampling", parts.rounded, parts.rounded if rounded_stays else 0),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lydite.config import RunConfig, TrainConfig
+from lydite.config import RunConfig
 from lydite.planner.shapes import ModelShapes
 
 BLOCK: Final = 32  # tokens of one block of vLLM's KV cache, where its CPU build takes multiples of 32 only
@@ -103,19 +103,23 @@ def workload(
         sequences=sequences,
         prefill_tokens=prefill_tokens,
         graph_sizes=graph_sizes,
-        training=_micro_batch(train, prompt, packed=shared),
+        training=_micro_batch(config, prompt, packed=shared),
     )
 
 
-def _micro_batch(train: TrainConfig, prompt: int, *, packed: bool) -> PassSize:
+def _micro_batch(config: RunConfig, prompt: int, *, packed: bool) -> PassSize:
     """The largest micro-batch: so many completions at full length, or a whole budget of tokens.
 
-    Shorter completions use up a budget too; only one that is longer by itself goes beyond it.
+    Shorter completions use up a budget too; only one that is longer by itself, or its pair, goes beyond it.
     """
-    batch, group, completion = train.per_device_train_batch_size, train.num_generations, train.max_completion_length
-    budget, update = train.micro_batch_tokens, batch * train.gradient_accumulation_steps
+    train, unit = config.train, 2 if config.algorithm == "online_dpo" else 1
+    completion, budget = train.max_completion_length, train.micro_batch_tokens
+    group, update = _trained(config)
+    batch = min(max(train.per_device_train_batch_size // unit * unit, unit), update)
     if not packed:
-        rows = batch if budget is None else min(max(1, budget // (prompt + completion)), update)
+        rows = batch
+        if budget is not None:
+            rows = min(max(budget // (prompt + completion) // unit, 1) * unit, update)
         return PassSize.of_padded(rows, prompt, completion)
     if budget is None:
         whole, left = divmod(batch, group)
@@ -123,10 +127,19 @@ def _micro_batch(train: TrainConfig, prompt: int, *, packed: bool) -> PassSize:
             [(prompt, [completion] * group)] * whole + [(prompt, [completion] * left)] * bool(left)
         )
     everything = math.ceil(update / group) * prompt + update * completion
-    tokens = max(min(budget, everything), prompt + completion)
+    tokens = max(min(budget, everything), prompt + unit * completion)
     answers = tokens - prompt
     together = min(group, update, math.ceil(answers / completion))
     return PassSize.of_packed([(prompt, [math.ceil(answers / together)] * together)])
+
+
+def _trained(config: RunConfig) -> tuple[int, int]:
+    """How many completions of a prompt are trained on, and how many of an update: all, but for those of no pair."""
+    train, own = config.train, config.online_dpo
+    group, update = train.num_generations, train.update_batch_size
+    if config.algorithm != "online_dpo" or (own is not None and own.pairs == "ranked"):
+        return group, update
+    return 2, 2 * (update // group)
 
 
 def asks_own_model(config: RunConfig) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
-from lydite.objective.losses.inputs import LossInputs
 from lydite.objective.metrics import LossMetrics
+
+NO_MEANS: Final[Mapping[str, Tensor]] = MappingProxyType({})
 
 
 class Clips(NamedTuple):
@@ -23,15 +25,23 @@ class Clips(NamedTuple):
 
 @torch.no_grad()
 def loss_metrics(
-    inputs: LossInputs, live: Tensor, kl: Tensor | None, clips: Clips | None, means: Mapping[str, Tensor]
+    mask: Tensor,
+    live: Tensor,
+    *,
+    entropy: Tensor | None,
+    kl: Tensor | None = None,
+    clips: Clips | None = None,
+    means: Mapping[str, Tensor] = NO_MEANS,
 ) -> LossMetrics:
-    """The micro-batch's metrics; `live` [b, T], `kl` [b, T] without beta, `means` each [b, T] or [b, 1]."""
-    mask = inputs.mask
+    """The metrics of a micro-batch whose tokens are those of `mask` [b, T]; `live` is [b, T], or [b, 1] of completions.
+
+    `entropy` and `kl` [b, T] are in nats, the latter without beta, and `means` each [b, T] or [b, 1].
+    """
     clipped = {} if clips is None else _clipped(*clips, mask)
     return LossMetrics(
         tokens=mask.sum().double(),
         live=(live & mask).sum().double(),
-        entropy=None if inputs.entropy is None else torch.where(mask, inputs.entropy, 0.0).double().sum(),
+        entropy=None if entropy is None else torch.where(mask, entropy, 0.0).double().sum(),
         kl=None if kl is None else torch.where(mask, kl, 0.0).double().sum(),
         means={name: _sum_and_count(values, mask) for name, values in means.items()},
         **clipped,

@@ -49,7 +49,7 @@ class LossSettings:
             epsilon=config.epsilon,
             epsilon_high=config.epsilon_high,
             delta=config.delta,
-            beta=config.beta,
+            beta=config.loss_beta,
             use_bias_correction_kl=config.use_bias_correction_kl,
             kl_estimator=config.kl_estimator,
             importance_sampling_level=config.importance_sampling_level,

@@ -15,6 +15,7 @@ from lydite.objective.losses.whole import Surrogate, whole_loss
 
 LOWEST: Final = math.log(1e-8)  # of a logarithm, as TRL has it
 HIGHEST: Final = 20.0
+LEAST_DECAY: Final = 1e-4
 
 
 def vespo(inputs: LossInputs, settings: LossSettings) -> LossOutput:
@@ -22,11 +23,12 @@ def vespo(inputs: LossInputs, settings: LossSettings) -> LossOutput:
 
     W is the ratio of the whole completion, the product of its tokens', times the importance weights of its tokens.
     k and lambda are `vespo_k_pos` and `vespo_lambda_pos` where A >= 0, else `vespo_k_neg` and `vespo_lambda_neg`.
-    phi(1) = 1, and phi falls to 0 on both sides.
+    phi(1) = 1, and phi falls to 0 on both sides: lambda is at least 1e-4, else the largest ratio would have the largest
+    weight, and a weight that no float holds is 0.
 
     Figure: `vespo/phi_seq_mean`, the mean of phi over completions.
 
-    Source: VESPO (arXiv 2602.10693); the limits of logarithms as in TRL 1.16.
+    Source: VESPO (arXiv 2602.10693); the limits of logarithms, lambda and phi as in TRL 1.16.
     """
     away, advantages = log_ratio(inputs), token_advantages(inputs)
     with torch.no_grad():
@@ -50,4 +52,5 @@ def _phi(log_weight: Tensor, advantages: Tensor, settings: LossSettings) -> Tens
     good = advantages >= 0
     k = torch.full_like(advantages, settings.vespo_k_neg).masked_fill(good, settings.vespo_k_pos)
     decay = torch.full_like(advantages, settings.vespo_lambda_neg).masked_fill(good, settings.vespo_lambda_pos)
-    return (decay + k * log_weight - decay * log_weight.exp()).exp()
+    decay = decay.clamp(min=LEAST_DECAY)
+    return (decay + k * log_weight - decay * log_weight.exp()).exp().nan_to_num(nan=0.0, posinf=0.0)

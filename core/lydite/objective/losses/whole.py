@@ -63,7 +63,8 @@ def whole_loss(surrogate: Surrogate, inputs: LossInputs, settings: LossSettings,
     if settings.entropy_coef > 0.0:
         bonus = torch.where(kept, _entropy(inputs, settings), 0.0).sum() / max(kept_tokens, 1)
         loss = loss - settings.entropy_coef * bonus
-    return LossOutput(loss, loss_metrics(inputs, live, kl, surrogate.clips, surrogate.means))
+    figures = loss_metrics(mask, live, entropy=inputs.entropy, kl=kl, clips=surrogate.clips, means=surrogate.means)
+    return LossOutput(loss, figures)
 
 
 def _kl(ratio: Tensor, inputs: LossInputs, settings: LossSettings) -> Tensor | None:
