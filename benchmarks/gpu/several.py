@@ -73,23 +73,19 @@ def _between(policy: Any, train: dict[str, Any]) -> dict[str, float]:
     own = os.urandom(ROLLOUT_BYTES * train["max_completion_length"] * sequences // torch.distributed.get_world_size())
     return {
         "gradient_bytes": 4 * sum(one.numel() for one in trained),
-        "gradient_sum_s": _timed(lambda: exchange.sum_gradients(trained), policy.device),
+        "gradient_sum_s": _timed(exchange, lambda: exchange.sum_gradients(trained)),
         "rollout_bytes": len(own) * torch.distributed.get_world_size(),
-        "rollouts_s": _timed(lambda: exchange.all_gather(own), policy.device),
-        "small_object_s": _timed(lambda: exchange.all_gather(b"1"), policy.device),
+        "rollouts_s": _timed(exchange, lambda: exchange.all_gather(own)),
+        "small_object_s": _timed(exchange, lambda: exchange.all_gather(b"1")),
     }
 
 
-def _timed(call: Callable[[], object], device: Any) -> float:
-    import torch
-
+def _timed(exchange: Any, call: Callable[[], object]) -> float:
     seconds = []
     for _ in range(REPEATS + 2):
-        torch.distributed.barrier()
+        exchange.all_gather(b"1")  # all begin together
         begun = time.perf_counter()
         call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - begun)
     return statistics.median(seconds[2:])  # the first meets the others
 

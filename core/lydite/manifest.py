@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from lydite.config import RunConfig
 from lydite.distributed import current
 from lydite.plugins import Plugins
+from lydite.policy.identity import weights_digest
 
 _PACKAGES: Final = (
     "torch", "transformers", "peft", "bitsandbytes", "triton", "vllm", "datasets", "pluggy", "pebble", "numpy",
@@ -35,10 +37,12 @@ def make_manifest(config: RunConfig, plugins: Plugins, device: torch.device) -> 
             for owner in plugins.owners
         ],
         "device": _device(device),
+        "cpu": _cpu(),
         "threads": torch.get_num_threads(),
         "processes": current().count,
         "seed": config.seed,
         "model": config.model.path,
+        "model_digest": weights_digest(config.model),
     }
 
 
@@ -61,6 +65,14 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def _cpu() -> str:
+    """The processor's name, and which of its instructions torch computes with."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{next(names, platform.machine())}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _device(device: torch.device) -> str:

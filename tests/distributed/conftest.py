@@ -29,9 +29,13 @@ def vowels(completion):
 def brief(completion):
     return 1.0 / (1.0 + len(set(completion.text)))
 
+@lydite.reward(range=(0.0, 1.0), isolation="inline")
+def seldom(completion):
+    return float(sum(map(ord, completion.text)) % 8 == 0)
+
 @lydite.hookimpl
 def lydite_rewards():
-    return {"mine/vowels": vowels, "mine/brief": brief}
+    return {"mine/vowels": vowels, "mine/brief": brief, "mine/seldom": seldom}
 
 names = []
 

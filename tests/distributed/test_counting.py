@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 import lydite
 from lydite.cli.processes import take_own_gpu
 from lydite.config import RunConfig
-from lydite.distributed import Processes
+from lydite.distributed import Processes, work_of
 from lydite.errors import ConfigError
+from lydite.objective import Batch
 
 
 @given(st.integers(0, 50), st.integers(0, 40), st.integers(1, 4), st.integers(1, 9))
@@ -24,6 +25,28 @@ def test_the_parts_are_the_whole_and_units_stay_together(start: int, units: int,
     sizes = [last - first for first, last in parts]
     assert all(size % unit == 0 for size in sizes)
     assert max(sizes) - min(sizes) <= unit
+
+
+@given(st.lists(st.integers(0, 1000), max_size=40), st.integers(1, 3), st.integers(1, 9))
+def test_parts_by_work_are_the_whole_and_none_has_much_more_than_its_share(
+    work: list[int], unit: int, count: int
+) -> None:
+    stop = 7 + len(work) * unit
+    parts = [Processes(index, count).own(7, stop, unit, work) for index in range(count)]
+    assert [row for first, last in parts for row in range(first, last)] == list(range(7, stop))
+    for index, (first, last) in enumerate(parts[:-1], start=1):
+        assert (last - first) % unit == 0
+        so_far = sum(work[: (last - 7) // unit])
+        assert abs(so_far - sum(work) * index / count) <= max(work, default=0) / 2, "another end was nearer"
+
+
+def test_a_prompt_is_work_once_where_passes_are_packed() -> None:
+    ids = torch.tensor([[0, 5, 6, 1, 2], [0, 5, 6, 1, 0], [4, 5, 6, 3, 0], [4, 5, 6, 3, 1]])
+    mask = torch.tensor([[0, 1, 1, 1, 1], [0, 1, 1, 1, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 1]])
+    batch = Batch(ids, mask, mask.cumsum(1), ids[:, 3:], mask[:, 3:].bool(), torch.zeros(4), None)
+    assert work_of(batch, 0, 4, unit=1, packed=True) == [2 + 2, 1, 3 + 1, 2]
+    assert work_of(batch, 0, 4, unit=2, packed=True) == [5, 6]
+    assert work_of(batch, 1, 4, unit=1, packed=False) == [2 + 1, 3 + 1, 3 + 2]
 
 
 def test_more_processes_than_groups_are_refused_before_anything_is_loaded(

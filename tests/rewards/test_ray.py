@@ -15,7 +15,7 @@ import pytest
 
 from lydite.config import RunConfig
 from lydite.errors import MissingExtraError, RewardError
-from lydite.rewards import RewardStack
+from lydite.rewards import RewardStack, ray_pool
 from lydite.types import Status
 
 
@@ -26,6 +26,8 @@ def graded(text: str) -> float:
         os._exit(3)
     if text == "greedy":
         bytearray(3 * 10**9)
+    if text == "host":
+        next(one for one in psutil.Process().parents() if one.cmdline()[0].startswith("ray::Host")).kill()
     if text == "variable":
         return float(os.environ["LYDITE_TRIED"])
     return float(text == "good")
@@ -55,7 +57,7 @@ def cluster() -> Iterator[Any]:
 
 @pytest.mark.slow
 def test_verifiers_run_on_the_cluster_and_are_killed_there(
-    cluster: Any, kit: Any, make_stack: Callable[..., RewardStack]
+    cluster: Any, kit: Any, make_stack: Callable[..., RewardStack], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack = make_stack({"graded": graded}, {"graded": {"timeout": 1.0}}, stack={"executor": "ray", "memory_mb": 512})
     texts = ["good", "bad", "hang", "die", "greedy", "variable", "good again", "good"]
@@ -71,11 +73,43 @@ def test_verifiers_run_on_the_cluster_and_are_killed_there(
     (group,) = stack.score([kit.rollout(["good", "new"])], 2).groups
     assert [one.components["graded"].verdict.score for one in group.completions] == [1.0, 0.0]
 
+    monkeypatch.setattr(ray_pool, "longest", lambda work, portion: 1.0)
+    for actor in actors():  # their host is there, and says nothing
+        actor.suspend()
+    (group,) = stack.score([kit.rollout(["good", "newer"])], 3).groups
+    assert [one.components["graded"].verdict.score for one in group.completions] == [1.0, 0.0]
+
     stack.close()
     deadline = time.monotonic() + 10
     while actors() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not actors()
+
+
+@pytest.mark.slow
+def test_workers_without_a_cpu_of_the_cluster_keep_nobody_waiting(
+    cluster: Any, kit: Any, make_stack: Callable[..., RewardStack]
+) -> None:
+    texts = [*("good", "bad") * 10, *map(str, range(20))]
+    groups = []
+    for settings in ({"executor": "ray", "workers": 5}, {"workers": 1}):
+        stack = make_stack({"graded": graded}, stack=settings)
+        groups.append(stack.score([kit.rollout(texts)], 1).groups[0])
+        stack.close()
+    on_cluster, here = ([one.components["graded"].verdict.score for one in group.completions] for group in groups)
+    assert on_cluster == here
+    assert sum(here) == 10
+
+
+@pytest.mark.slow
+def test_a_call_that_takes_every_actor_along_has_failed_and_the_others_have_not(
+    cluster: Any, kit: Any, make_stack: Callable[..., RewardStack]
+) -> None:
+    stack = make_stack({"graded": graded}, stack={"executor": "ray", "workers": 2})
+    (group,) = stack.score([kit.rollout(["good", "bad", "host", "good or bad", "neither"])], 1).groups
+    verdicts = [one.components["graded"].verdict for one in group.completions]
+    assert [one.score for one in verdicts] == [1.0, 0.0, None, 0.0, 0.0]
+    assert verdicts[2].reason == "worker.died"
 
 
 @pytest.mark.slow
@@ -107,6 +141,6 @@ def actors() -> list[psutil.Process]:
     """The processes of lydite's actors on this host."""
     found = []
     for process in psutil.process_iter(["name", "cmdline"]):
-        if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::_Host"):
+        if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::Host"):
             found.append(process)
     return found

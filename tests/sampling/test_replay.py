@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import json
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,43 @@ def test_another_machine_is_told_from_the_manifest(run: Path) -> None:
     assert found.same
 
 
+def test_a_run_is_redone_where_its_model_is_in_another_place_and_its_plugin_files_are_not(
+    run: Path, here: Path
+) -> None:
+    plugin_files = [Path(one) for one in tomllib.loads((run / "config.toml").read_text()).get("plugin_files", [])]
+    assert plugin_files, "the run has no plugin file that could be missing"
+    for one in plugin_files:
+        one.unlink()
+    shutil.copytree(here / "model", here / "elsewhere")
+    found = replay_step(run, 3, changes=[f"model.path={here / 'elsewhere'}"])
+    assert found.changes == ()
+    assert found.same, "the same weights come to the same bits"
+    assert [line.partition(":")[0] for line in found.moved] == [
+        "model.path", *(f"plugin file {one}" for one in plugin_files)
+    ]  # fmt: skip
+
+    weights = here / "elsewhere" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    other = replay_step(run, 3, changes=[f"model.path={here / 'elsewhere'}"])
+    assert other.changes == (f"model: the weights in {here / 'elsewhere'} are not those of the run",)
+    assert other.asked.tolerance == 0.02
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_named(run: Path) -> None:
+    (run / "checkpoints" / "step-000002" / "adapter.safetensors").write_bytes(b"damaged")
+    found = replay_step(run, 4)
+    assert found.start == 0
+    assert found.same
+    assert [line for line in found.moved if "step-000002" in line]
+    (run / "rollouts" / "step-000001.json.gz").unlink()
+    with pytest.raises(
+        ConfigError, match=r"from the adapter's fresh start, .*damaged: step-000002.*of every step from 1"
+    ):
+        replay_step(run, 4)
+
+
 def test_the_command_says_what_it_found_and_fails_when_it_differs(run: Path) -> None:
     said = CliRunner().invoke(app, ["replay", str(run), "--step", "4"])
     assert said.exit_code == 0, said.output
@@ -258,3 +296,9 @@ def test_when_figures_agree(recorded: float | None, redone: float, tolerance: fl
     assert one.agrees(tolerance) is agrees
     assert Comparison(1, (one,), tolerance).same is agrees
     assert not Comparison(1, (), tolerance).same
+
+
+def test_shares_of_single_tokens_are_compared_on_the_scale_of_shares() -> None:
+    assert Figure("clip_ratio/high_max", 0.0, 0.019).agrees(0.02)
+    assert not Figure("clip_ratio/high_max", 0.0, 0.021).agrees(0.02)
+    assert not Figure("clip_ratio/high_max", 0.0, 1e-9).agrees(0.0)

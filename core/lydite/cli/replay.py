@@ -13,6 +13,7 @@ from rich.text import Text
 
 from lydite.cli import FAILED
 from lydite.cli.runs import find_run
+from lydite.cli.shared_options import LeftOut
 from lydite.cli.speaking import print_json
 
 if TYPE_CHECKING:
@@ -43,13 +44,10 @@ def replay(
             "--tolerance",
             metavar="SHARE",
             min=0.0,
-            help="Relative difference that still counts as the same; otherwise 0 where the run was made, else 0.02.",
+            help="Relative difference that counts as the same; otherwise 0 where the run was made, else 0.02 a step.",
         ),
     ] = None,
-    no_plugin: Annotated[
-        list[str] | None,
-        typer.Option("--no-plugin", metavar="NAME", help="Leave out a plugin or a distribution. Can be repeated."),
-    ] = None,
+    no_plugin: LeftOut = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Redo a step's updates from its saved rollouts, and compare its figures with the recorded ones."""
@@ -82,6 +80,8 @@ def _print_replay(console: Console, found: Replay) -> None:
     console.print(Text(f"step {asked.step} of {found.folder}, redone on {found.device} from {begun}"))
     for line in found.changes:
         console.print(Text(f"not as it was: {line}"))
+    for line in found.moved:
+        console.print(Text(line))
     console.print()
     table = Table("figure", box=None, pad_edge=False)
     for name in ("recorded", "redone", "difference"):
@@ -115,8 +115,10 @@ def _verdict(found: Replay) -> list[str]:
     if found.first_apart is not None and found.first_apart < asked.step:
         lines.append(f"the first step that differs is {found.first_apart}: look there with --step {found.first_apart}")
     if found.weights_gap is not None:
-        gap = "to the last bit" if found.weights_gap == 0.0 else f"but for up to {found.weights_gap:.3g}"
-        lines.append(f"the weights after step {asked.step} are those of its checkpoint, {gap}")
+        gap = found.weights_gap
+        same = "are those of its checkpoint, to the last bit"
+        differ = f"differ from those of its checkpoint by {gap:.3g} at most"
+        lines.append(f"the weights after step {asked.step} {same if gap == 0.0 else differ}")
     return lines
 
 

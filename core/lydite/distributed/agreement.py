@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TypeVar
 
-from lydite.distributed.processes import current
-from lydite.errors import LyditeError
+from lydite.distributed.processes import ToldToEnd, current
+from lydite.errors import LyditeError, ProcessError
 from lydite.policy import Policy
 from lydite.types import Scored
-
-_E = TypeVar("_E", bound=LyditeError)
 
 
 def check_same_step(scored: Scored) -> None:
@@ -41,13 +38,14 @@ def check_same_policy(policy: Policy) -> None:
         processes.check_same("the policy", policy.adapter_hash())
 
 
-def with_way_back(error: _E, folder: Path, step: int, saved_step: int) -> _E:
+def with_way_back(error: LyditeError | ToldToEnd, folder: Path, step: int, saved_step: int) -> LyditeError:
     """The error with the step that it stopped, what is saved, and how to go on."""
     saved = (
         f"everything up to step {saved_step} is saved in {folder}"
         if saved_step
         else f"no step is saved yet in {folder}"
     )
-    told = type(error)(f"step {step}: {error}\n{saved}; to go on: lydite train --resume {folder}")
-    told.told_elsewhere = error.told_elsewhere
+    kind = ProcessError if isinstance(error, ToldToEnd) else type(error)
+    told: LyditeError = kind(f"step {step}: {error}\n{saved}; to go on: lydite train --resume {folder}")
+    told.told_elsewhere = isinstance(error, LyditeError) and error.told_elsewhere
     return told

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lydite.distributed.processes import Processes
 from lydite.rollout import CanaryAnswer, Engine, Sampling
-from lydite.types import Prompt, Rollout
+from lydite.types import Generated, Prompt, Rollout
 
 if TYPE_CHECKING:
     from lydite.policy import Policy
@@ -34,12 +34,14 @@ class SharedEngine:
             ProcessError: when another process is gone.
         """
 
-        def sampled(places: Sequence[int]) -> list[Rollout]:
+        def sampled(places: Sequence[int]) -> list[tuple[Generated, ...]]:
             with self._processes.in_step():
                 chosen = [prompts[place] for place in places]
-                return self._own.generate(chosen, sampling, seed) if chosen else []
+                made = self._own.generate(chosen, sampling, seed) if chosen else []
+                return [one.completions for one in made]  # all have the prompts, whose columns may be large
 
-        return self._processes.spread(len(prompts), sampled)
+        groups = self._processes.spread(len(prompts), sampled)
+        return [Rollout(prompt, group) for prompt, group in zip(prompts, groups, strict=True)]
 
     def canary(self, prompt: Prompt, tokens: int) -> CanaryAnswer | None:
         """What this process's own engine answers: each is checked by itself."""

@@ -15,8 +15,9 @@ from types import FrameType
 from typing import Final
 
 from lydite.config import RunConfig
-from lydite.distributed.processes import Processes, being
-from lydite.errors import ConfigError, DataError, MissingExtraError, PluginError, ProcessError
+from lydite.distributed.launched import first_to_say, follow_launcher
+from lydite.distributed.processes import Processes, ToldToEnd, being
+from lydite.errors import ConfigError, DataError, LyditeError, MissingExtraError, PluginError, ProcessError
 
 logger = logging.getLogger("lydite")
 
@@ -24,6 +25,7 @@ _COUNT: Final = "WORLD_SIZE"
 _INDEX: Final = "RANK"
 _HERE: Final = "LOCAL_RANK"
 _COUNT_HERE: Final = "LOCAL_WORLD_SIZE"
+_FOUND_BY_ALL: Final = (ConfigError, DataError, MissingExtraError, PluginError, ProcessError)
 
 
 def launched(environ: MutableMapping[str, str] = os.environ) -> tuple[int, int]:
@@ -53,8 +55,8 @@ def check_count(config: RunConfig, count: int) -> None:
 def joined(config: RunConfig) -> Iterator[Processes]:
     """While open, this process is one of its run's; by itself, it is alone and nothing is done.
 
-    Its GPU is the one of its LOCAL_RANK. SIGTERM, which a launcher sends to the others when one is lost,
-    raises ProcessError inside.
+    Its GPU is the one of its LOCAL_RANK. SIGTERM, which a launcher sends to the others when one is lost, and which it
+    gets as well when the launcher itself is gone, ends it with a ProcessError.
 
     Raises:
         ConfigError: when the run cannot have so many processes, or this host has fewer GPUs than processes.
@@ -64,22 +66,39 @@ def joined(config: RunConfig) -> Iterator[Processes]:
     if count == 1:
         yield Processes()
         return
+    processes = Processes(index, count, timedelta(seconds=config.distributed.timeout))
     try:
         check_count(config, count)
-        _meet(config)
-        if index:
-            logger.setLevel(logging.ERROR)  # one process speaks for all
-        logger.info("processes: %d, strategy %s", count, config.distributed.strategy)
-        processes = Processes(index, count)
-        with _told_to_end(index, count), being(processes):
-            yield processes
-    except ProcessError:
-        atexit.unregister(_part)  # it would wait for a process that is gone
+        with _told_to_end(index, count):
+            follow_launcher()
+            _meet(config)
+            if index:
+                logger.setLevel(logging.ERROR)  # one process speaks for all
+            logger.info("processes: %d, strategy %s", count, config.distributed.strategy)
+            with being(processes):
+                yield processes
+    except ToldToEnd as told_to:
+        _forget_others()
+        error = ProcessError(str(told_to))
+        error.told_elsewhere = index % _here(count) > 0
+        raise error from None
+    except LyditeError as error:
+        if isinstance(error, ProcessError):
+            _forget_others()
+        # Of what all processes of a host find, the first tells; of what may be one's alone, whoever comes first.
+        common = isinstance(error, _FOUND_BY_ALL) and error is not processes.failed_here
+        told = index % _here(count) > 0 if common else not first_to_say(str(error))
+        error.told_elsewhere = error.told_elsewhere or told
         raise
-    except (ConfigError, DataError, MissingExtraError, PluginError) as error:
-        # All processes of a host find the same wrong, and one of them tells.
-        error.told_elsewhere = error.told_elsewhere or index % int(os.environ.get(_COUNT_HERE, count)) > 0
-        raise
+
+
+def _here(count: int) -> int:
+    """How many of the run's processes are on this host."""
+    return int(os.environ.get(_COUNT_HERE, count))
+
+
+def _forget_others() -> None:
+    atexit.unregister(_part)  # it would wait for a process that is gone
 
 
 def _meet(config: RunConfig) -> None:
@@ -141,10 +160,10 @@ def _told_to_end(index: int, count: int) -> Iterator[None]:
         return
 
     def end(number: int, frame: FrameType | None) -> None:
-        if isinstance(sys.exc_info()[1], ProcessError):
+        if isinstance(sys.exc_info()[1], LyditeError | ToldToEnd):
             return  # it is ending already, and has more to say
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows saves what can be saved
-        raise ProcessError(
+        raise ToldToEnd(
             f"process {index} of {count} was told to end ({signal.Signals(number).name}), as all are when one is lost"
         )
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Final
 
+from lydite.distributed.launched import LAUNCHER, SAID
 from lydite.errors import ProcessError
 
 _SECONDS_TO_END: Final = 20  # for the other processes to save what is finished, once one is lost
@@ -32,6 +33,7 @@ def launch(count: int, arguments: Sequence[str], *, module: str = "lydite") -> i
     logging.disable(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     with tempfile.TemporaryDirectory(prefix="lydite-launch-") as folder:
+        os.environ |= {LAUNCHER: str(os.getpid()), SAID: folder}
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -60,5 +62,6 @@ def launch(count: int, arguments: Sequence[str], *, module: str = "lydite") -> i
                 f"process {index} of {count} was killed ({name}), and the others ended with it"
             ) from None
         finally:
+            del os.environ[LAUNCHER], os.environ[SAID]
             logging.disable(logging.NOTSET)
     return 0

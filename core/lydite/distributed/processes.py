@@ -6,20 +6,31 @@ and its results are handed to all; what is cheap, everybody does. So nothing els
 
 from __future__ import annotations
 
-import io
+import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from datetime import timedelta
+from itertools import accumulate
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
 from lydite import errors
+from lydite.distributed.exchange import Exchange
+from lydite.distributed.packing import packed, unpacked
 from lydite.errors import LyditeError, ProcessError
 
-_BUCKET: Final = 2**26  # numbers that are summed at once: 256 MiB, so that full fine-tuning needs no second gradient
 _T = TypeVar("_T")
+
+
+class ToldToEnd(BaseException):
+    """A process was told to end, as a launcher tells all when one is lost.
+
+    It is no `Exception`, so that no plugin or library which goes on after any failure goes on after this one.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +44,12 @@ class _Told(Generic[_T]):
 class Processes:
     """The processes of a run, as process `index` of `count` sees them. Alone, nothing is sent anywhere."""
 
-    def __init__(self, index: int = 0, count: int = 1) -> None:
+    def __init__(self, index: int = 0, count: int = 1, timeout: timedelta | None = None) -> None:
         self.index = index
         self.count = count
+        self._exchange = Exchange(timeout)
+        self.failed_here: Exception | None = None
+        """What this process has told the others that it failed with; nobody else tells the user."""
         self.in_step: Callable[[], AbstractContextManager[object]] = nullcontext
         """Held open by all processes at once where each runs passes of its own; see `sharding`."""
 
@@ -44,13 +58,15 @@ class Processes:
         """True in the process that writes the run's folder, speaks, and tells observers."""
         return self.index == 0
 
-    def own(self, start: int, stop: int, unit: int = 1) -> tuple[int, int]:
+    def own(self, start: int, stop: int, unit: int = 1, work: Sequence[int] | None = None) -> tuple[int, int]:
         """The part of rows `start` to `stop` - 1 that is this process's, as a range; it may be empty.
 
-        `unit` rows stay together, which the range is a multiple of; parts differ by so many at most.
+        `unit` rows stay together, which the range is a multiple of. `work` says how much each unit is, and all parts
+        get about as much; without, parts differ by one unit at most.
         """
         units = (stop - start) // unit
-        first, last = units * self.index // self.count, units * (self.index + 1) // self.count
+        sums = range(units + 1) if work is None else [*accumulate(work, initial=0)]
+        first, last = (_end_of(sums, index, self.count) for index in (self.index, self.index + 1))
         return start + first * unit, start + last * unit
 
     def seed(self, seed: int) -> int:
@@ -65,10 +81,9 @@ class Processes:
         """
         if self.count == 1:
             return [thing]
-        from accelerate.utils import gather_object
-
         with self._talking():
-            return [_unpacked(one) for one in gather_object([_packed(thing)])]
+            told = self._exchange.all_gather(packed(thing))
+        return [unpacked(one) for one in told]
 
     def together(self, make: Callable[[], _T]) -> list[_T]:
         """What `make` gave in every process, in their order; what it raises in one is raised in all.
@@ -84,12 +99,15 @@ class Processes:
             told = _Told(make(), None)
         except ProcessError:
             raise
+        except ToldToEnd as told_to:
+            raise ProcessError(str(told_to)) from None
         except Exception as error:  # noqa: BLE001 - whatever it is, the others must not wait for this process
             own, told = error, _Told(None, self._tellable(error))
         all_told = self.gather(told)
         for index, one in enumerate(all_told):
             if one.failed is not None:
                 if index == self.index and own is not None:
+                    self.failed_here = own
                     raise own
                 one.failed.told_elsewhere = True
                 raise one.failed from own
@@ -103,8 +121,6 @@ class Processes:
         """
         if self.count == 1:
             return make()
-        from accelerate.utils import broadcast_object_list
-
         own: Exception | None = None
         told: _Told[_T] | None = None
         if self.is_main:
@@ -112,12 +128,11 @@ class Processes:
                 told = _Told(make(), None)
             except Exception as error:  # noqa: BLE001 - as above
                 own, told = error, _Told(None, self._tellable(error))
-        box: list[Any] = [None if told is None else _packed(told)]
         with self._talking():
-            broadcast_object_list(box, from_process=0)
+            content = self._exchange.from_first(b"" if told is None else packed(told))
         if own is not None:
             raise own
-        heard: _Told[_T] = _unpacked(box[0])
+        heard: _Told[_T] = unpacked(content)
         if heard.failed is not None:
             heard.failed.told_elsewhere = True
             raise heard.failed
@@ -144,18 +159,15 @@ class Processes:
         """
         if self.count == 1:
             return
-        trained = list(parameters)
-        for one in trained:
-            if one.grad is None:
-                one.grad = torch.zeros_like(one)
-        for bucket in _buckets(trained):
-            flat = torch.cat([_gradient(one).reshape(-1) for one in bucket])
-            with self._talking():
-                torch.distributed.all_reduce(flat)
-            start = 0
-            for one in bucket:
-                _gradient(one).copy_(flat[start : start + one.numel()].view_as(one))
-                start += one.numel()
+        with self._talking():
+            self._exchange.sum_gradients(list(parameters))
+
+    def take_spent(self) -> dict[str, float]:
+        """Seconds since the last call that went into other processes; empty for one that is alone.
+
+        `wait`: for the slowest to get as far. `exchange`: rollouts, verdicts and figures. `gradients`: their sum.
+        """
+        return self._exchange.take_spent() if self.count > 1 else {}
 
     def check_same(self, what: str, digest: str) -> None:
         """Nothing, when every process has the same digest.
@@ -177,11 +189,14 @@ class Processes:
     def _talking(self) -> Iterator[None]:
         try:
             yield
+        except ToldToEnd as told_to:
+            raise ProcessError(str(told_to)) from None
+        except torch.OutOfMemoryError:
+            raise  # this process's own trouble, and no news of others
         except RuntimeError as error:
-            reason = str(error).strip().partition("\n")[0]
             raise ProcessError(
                 f"process {self.index} of {self.count} has lost another one, which was killed, failed, or did not "
-                f"answer within distributed.timeout ({reason})"
+                f"answer within distributed.timeout ({reason_of(error)})"
             ) from error
 
     def _tellable(self, error: Exception) -> LyditeError:
@@ -212,31 +227,17 @@ def being(processes: Processes) -> Iterator[None]:
         _current = before
 
 
-def _packed(thing: Any) -> bytes:
-    file = io.BytesIO()
-    torch.save(thing, file, pickle_protocol=5)
-    return file.getvalue()
+def reason_of(error: Exception) -> str:
+    """What torch says of a process that is gone, without the places in its source and its advice."""
+    first = str(error).strip().partition("\n")[0]
+    return re.sub(r"^\[[^]]*\]\s*", "", first).partition(". This is typically")[0]
 
 
-def _unpacked(packed: bytes) -> Any:
-    # Written by a process of this run a moment ago; the device of a tensor is the sender's, not this one's.
-    return torch.load(io.BytesIO(packed), map_location="cpu", weights_only=False)
-
-
-def _gradient(parameter: nn.Parameter) -> torch.Tensor:
-    assert parameter.grad is not None
-    return parameter.grad
-
-
-def _buckets(parameters: Sequence[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
-    """The parameters in order, in lists of at most `_BUCKET` numbers; a larger one has a list of its own."""
-    bucket: list[nn.Parameter] = []
-    size = 0
-    for one in parameters:
-        if bucket and size + one.numel() > _BUCKET:
-            yield bucket
-            bucket, size = [], 0
-        bucket.append(one)
-        size += one.numel()
-    if bucket:
-        yield bucket
+def _end_of(sums: Sequence[int], part: int, parts: int) -> int:
+    """Where part number `part` of so many ends, given the work of the units up to each place."""
+    if part == parts:
+        return len(sums) - 1  # with units at the end that are no work
+    wanted = sums[-1] * part
+    place = bisect_left(sums, wanted / parts)
+    before = max(place - 1, 0)
+    return before if wanted - sums[before] * parts < sums[place] * parts - wanted else place

@@ -18,7 +18,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from lydite.distributed.processes import Processes
+from lydite.distributed.processes import Processes, reason_of
 from lydite.errors import LyditeError, ModelError, ProcessError
 from lydite.policy import Policy
 from lydite.policy.policy import trunk_of
@@ -108,5 +108,5 @@ def _agree(step: int) -> int:
     try:
         torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
     except RuntimeError as error:
-        raise ProcessError(f"another process is gone: {str(error).partition(chr(10))[0]}") from error
+        raise ProcessError(f"another process is gone: {reason_of(error)}") from error
     return int(told)

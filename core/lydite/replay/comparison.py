@@ -8,6 +8,10 @@ from typing import Any, Final
 
 FLOOR: Final = 0.05
 """Figures smaller than this are compared as if they were this large: a loss near 0 has no meaningful relative error."""
+ROUGH: Final = ("clip_ratio/", "sampling/")
+"""Figures that count single tokens, are those of the furthest one, or are themselves what rounding makes."""
+ROUGH_FLOOR: Final = 1.0
+"""They are compared as if they were at least this large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +30,17 @@ class Figure:
         return None if self.recorded is None or self.redone is None else self.redone - self.recorded
 
     def agrees(self, tolerance: float) -> bool:
-        """True when the difference is at most `tolerance` times the larger of the two, or of 0.05 where both are less.
+        """True when the difference is at most `tolerance` times the larger of the two, or of a floor if both are less.
 
+        The floor is 0.05, and 1 for shares of clipped tokens and the sampler's distance, which a few tokens make.
         With 0, only equal numbers agree. A figure that one side lacks never does.
         """
         if self.recorded is None or self.redone is None:
             return False
         if self.recorded == self.redone:
             return True
-        return abs(self.redone - self.recorded) <= tolerance * max(abs(self.recorded), abs(self.redone), FLOOR)
+        floor = ROUGH_FLOOR if self.name.startswith(ROUGH) else FLOOR
+        return abs(self.redone - self.recorded) <= tolerance * max(abs(self.recorded), abs(self.redone), floor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,8 @@ class Replay:
     """Every step that was redone, the one that was asked for last."""
     weights_gap: float | None
     """The largest difference of a trained weight from the run's own checkpoint of the step; None where it has none."""
+    moved: tuple[str, ...] = ()
+    """What is elsewhere, missing or damaged without a consequence for the numbers, a line each."""
 
     @property
     def asked(self) -> Comparison:
@@ -95,6 +103,7 @@ class Replay:
             "start": self.start,
             "device": self.device,
             "changes": list(self.changes),
+            "moved": list(self.moved),
             "tolerance": self.asked.tolerance,
             "same": self.same,
             "first_apart": self.first_apart,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from lydite.checkpoint import Checkpoint, newest_checkpoint
-from lydite.configfile import config_difference, read_config
+from lydite.configfile import read_config
 from lydite.errors import ConfigError
 from lydite.kept_rollouts import read_rollouts
 from lydite.learner import Learner
@@ -16,6 +16,7 @@ from lydite.plugins import load_plugins
 from lydite.policy import Policy, check_source, load_policy
 from lydite.progress import Progress
 from lydite.replay.comparison import Comparison, Replay, compare
+from lydite.replay.conditions import conditions, without_missing_files
 from lydite.report.reader import RunData, read_run
 from lydite.rollout.scripted import ScriptedEngine
 from lydite.sentinels import Sentinels
@@ -23,8 +24,10 @@ from lydite.trainer import CHECKPOINTS
 from lydite.types import Scored
 
 ELSEWHERE: Final = 0.02
-"""Tolerance where something is not as it was: what other kernels and orders of sums do to a figure in bfloat16."""
-_DECISIVE: Final = ("torch", "transformers", "peft", "bitsandbytes", "triton", "numpy")  # for the last bits of a number
+"""Tolerance where something is not as it was: what other kernels and orders of sums do to a figure in bfloat16.
+
+It counts once for each step from the checkpoint on, since each is made with what the one before has learned.
+"""
 
 
 def replay_step(
@@ -41,7 +44,8 @@ def replay_step(
     They begin from the newest checkpoint before the step, or from the adapter's fresh start where there is none, and
     go through all steps in between. `changes` are keys of the configuration to set, `model.device=cpu`, and
     `also_changed` names what else is not as it was. `tolerance` is relative; None: 0 where nothing differs from when
-    the run was made, else 0.02. Nothing in the folder is changed.
+    the run was made, else 0.02 for the first step that is redone, 0.04 for the second, and so on. Nothing in the folder
+    is changed.
 
     Raises:
         ConfigError: when the run kept no rollouts of the steps.
@@ -51,19 +55,17 @@ def replay_step(
     run = read_run(folder)
     stored = read_config(folder / "config.toml")
     config = read_config(folder / "config.toml", overrides=changes) if changes else stored
-    found = newest_checkpoint(folder / CHECKPOINTS, before=step).checkpoint
+    search = newest_checkpoint(folder / CHECKPOINTS, before=step)
+    found = search.checkpoint
     start = found.step if found is not None else 0
-    kept = _kept(folder, start, step)
+    kept = _kept(folder, start, step, search.damaged)
     check_source(config.model)
-    plugins = load_plugins(allow=config.plugins, block=block, files=config.plugin_files)
+    usable, left_out = without_missing_files(config)
+    plugins = load_plugins(allow=usable.plugins, block=block, files=usable.plugin_files)
     policy = load_policy(config.model, config.lora, plugins, config.seed)
-    differs = (
-        *_differences(run.manifest, make_manifest(config, plugins, policy.device)),
-        *config_difference(stored, config),
-        *also_changed,
-    )
-    if tolerance is None:
-        tolerance = ELSEWHERE if differs else 0.0
+    differs = conditions(run.manifest, make_manifest(config, plugins, policy.device), stored, config, also_changed)
+    growing = ELSEWHERE if differs.changes else 0.0
+    tolerances = {number: growing * (number - start) if tolerance is None else tolerance for number in kept}
     # Nothing is sampled here; what the checks ask an engine is not asked.
     learner = Learner(policy, config, Sentinels(config.sentinels, policy, ScriptedEngine(("-",))), plugins)
     progress = Progress()
@@ -71,15 +73,25 @@ def replay_step(
         policy.load_adapter_state(found.adapter)
         learner.restore(found)
         progress = Progress.from_json(found.state["progress"])
-    steps = tuple(_redone(learner, kept, progress, _recorded(run), tolerance))
-    return Replay(str(folder), start, str(policy.device), differs, steps, _weights_gap(folder, step, policy, learner))
+    steps = tuple(_redone(learner, kept, progress, _recorded(run), tolerances))
+    moved = (*differs.moved, *left_out, *(f"checkpoint {one}; not used" for one in search.damaged))
+    gap = _weights_gap(folder, step, policy, learner)
+    return Replay(str(folder), start, str(policy.device), differs.changes, steps, gap, moved)
 
 
-def _kept(folder: Path, start: int, step: int) -> dict[int, Scored]:
+def _kept(folder: Path, start: int, step: int, damaged: Sequence[str]) -> dict[int, Scored]:
     """The rollouts of the steps after `start`, all read before a model is loaded."""
     if step < 1:
         raise ConfigError(f"--step {step}: steps count from 1")
-    return {number: read_rollouts(folder, number) for number in range(start + 1, step + 1)}
+    try:
+        return {number: read_rollouts(folder, number) for number in range(start + 1, step + 1)}
+    except ConfigError as error:
+        begun = f"its checkpoint of step {start}" if start else "the adapter's fresh start, for want of a checkpoint"
+        told = f"; damaged: {', '.join(damaged)}" if damaged else ""
+        raise ConfigError(
+            f"{error}. Step {step} would be redone from {begun}{told}, and that takes the rollouts of every step "
+            f"from {start + 1}"
+        ) from None
 
 
 def _redone(
@@ -87,27 +99,16 @@ def _redone(
     kept: Mapping[int, Scored],
     progress: Progress,
     recorded: Mapping[int, Mapping[str, float]],
-    tolerance: float,
+    tolerances: Mapping[int, float],
 ) -> Iterator[Comparison]:
     for number, scored in kept.items():
         figures = learner.learn(number, scored, progress)
         progress.step = number
-        yield compare(number, recorded.get(number), figures, tolerance)
+        yield compare(number, recorded.get(number), figures, tolerances[number])
 
 
 def _recorded(run: RunData) -> dict[int, Mapping[str, float]]:
     return {int(one["step"]): one for one in run.metrics}
-
-
-def _differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each fact that decides the last bits of a number and is not as it was."""
-    for name in ("device", "processes", "lydite"):
-        if then.get(name) != now.get(name):
-            yield f"{name}: {then.get(name, '(none)')} -> {now.get(name, '(none)')}"
-    before, after = then.get("packages", {}), now.get("packages", {})
-    for name in _DECISIVE:
-        if before.get(name) != after.get(name):
-            yield f"{name}: {before.get(name, '(none)')} -> {after.get(name, '(none)')}"
 
 
 def _weights_gap(folder: Path, step: int, policy: Policy, learner: Learner) -> float | None:
