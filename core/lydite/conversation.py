@@ -6,6 +6,7 @@ The names are those of `lydite.types`, which everything else takes them from.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -23,7 +24,10 @@ class Message(TypedDict):
 class Observation:
     """What an environment says to a turn of the model.
 
+    Numbers of other libraries, such as NumPy's, become Python's.
+
     Raises:
+        TypeError: on content that is neither text nor messages, and on a reward that is no number.
         ValueError: on a reward that is not finite, and where nothing is said although the episode goes on.
     """
 
@@ -35,8 +39,19 @@ class Observation:
     """The episode is over; what is said then is kept in the transcript and not read by the model."""
 
     def __post_init__(self) -> None:
-        if self.reward is not None and not math.isfinite(self.reward):
-            raise ValueError(f"an observation's reward must be a finite number or None, got {self.reward!r}")
+        if not isinstance(self.content, str):
+            if isinstance(self.content, Mapping) or not isinstance(self.content, Iterable):
+                raise TypeError(
+                    f"an observation's content is text, or messages {{role, content}}, got {self.content!r:.200}"
+                )
+            object.__setattr__(self, "content", tuple(self.content))
+        if self.reward is not None:
+            if not hasattr(self.reward, "__float__"):
+                raise TypeError(f"an observation's reward must be a finite number or None, got {self.reward!r:.200}")
+            object.__setattr__(self, "reward", float(self.reward))
+            if not math.isfinite(self.reward):
+                raise ValueError(f"an observation's reward must be a finite number or None, got {self.reward!r}")
+        object.__setattr__(self, "done", bool(self.done))
         if not self.done and not self.content:
             raise ValueError("an observation that does not end the episode must say something; its content is empty")
 

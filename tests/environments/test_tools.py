@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
+from functools import partial
 from typing import Any
 
 import pytest
@@ -114,6 +117,65 @@ def test_what_goes_wrong_is_told_to_the_model(reply: str, told: str) -> None:
     assert message["content"].startswith(told)
 
 
+def loops() -> list[Any]:
+    """Has itself in it."""
+    found: list[Any] = []
+    found.append(found)
+    return found
+
+
+def nobody() -> dict[Any, str]:
+    """Has a key that is no name."""
+    return {(1, 2): "x"}
+
+
+async def later() -> str:
+    """Comes later."""
+    return "x"
+
+
+class Shop:
+    """Its methods are tools, and remember."""
+
+    def __init__(self) -> None:
+        self.sold = 0
+
+    def sell(self, count: int) -> int:
+        """Sells.
+
+        Args:
+            count: How many.
+        """
+        self.sold += count
+        return self.sold
+
+
+@pytest.mark.parametrize(
+    ("function", "told"), [(loops, "error: ValueError: Circular reference"), (nobody, "error: TypeError: keys must be")]
+)
+def test_a_result_that_is_no_json_is_told_too(function: Any, told: str) -> None:
+    (message,) = ToolEnvironment([function]).step(f"{function.__name__}()").messages
+    assert message["content"].startswith(told)
+
+
+def test_methods_are_tools_of_their_own_object() -> None:
+    shops = [Shop(), Shop()]
+    environments = [ToolEnvironment([shop.sell]) for shop in shops]
+    assert [one.step("sell(2)").messages[0]["content"] for one in (*environments, environments[0])] == ["2", "2", "4"]
+    gone = weakref.ref(shops[1])
+    del shops, environments
+    gc.collect()
+    assert gone() is None  # nothing keeps a game that is over
+
+
+def test_a_call_that_is_only_thought_of_is_none() -> None:
+    thought = '<think>\ncalculate(1)\n<tool_call>{"name": "calculate", "arguments": {"expression": "2"}}</tool_call>\n'
+    environment = ToolEnvironment([calculate])
+    assert environment.step(f"{thought}</think>\n\n42") == Observation(done=True)
+    (message,) = environment.step(f"{thought}</think>\n\ncalculate(3)").messages
+    assert message["content"] == "3|0"
+
+
 def test_a_number_is_taken_for_a_text() -> None:
     assert ToolEnvironment([calculate]).step("calculate(42)").messages[0]["content"] == "42|0"
 
@@ -154,6 +216,9 @@ def starred(*x: int) -> int:
         ([undescribed], "undescribed cannot be described"),
         ([untyped], "untyped cannot be described"),
         ([starred], "cannot give by name"),
+        ([later], r"plain function .* got <function later .*asyncio\.run"),
+        ([partial(calculate, digits=2)], "plain function or a method"),
+        ([Shop], "plain function or a method"),
     ],
 )
 def test_functions_that_a_model_cannot_be_told_of_are_refused(functions: list[Any], said: str) -> None:

@@ -37,6 +37,27 @@ THINKS_LAST = CHATML.replace(
 )
 # The newest message first: what stands behind a turn is what was said before it.
 BACKWARDS = CHATML.replace("in messages %}", "in messages | reverse %}")
+# As Gemma and Mistral do it: a user and an assistant take turns, and nobody else speaks.
+ALTERNATES = NO_TOOL_ROLE.replace(
+    "('user', 'assistant') %}", "('user', 'assistant') or (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+)
+# As Qwen3 does it: thoughts of earlier turns are dropped, tools answer within one turn of a user, and a thought is
+# begun, or forbidden, at the end.
+DROPS_THOUGHTS = (
+    "{% set last = namespace(user=-1) %}{% for message in messages %}{% if message['role'] == 'user' %}"
+    "{% set last.user = loop.index0 %}{% endif %}{% endfor %}"
+    "{% for message in messages %}"
+    "{% if message['role'] == 'tool' %}"
+    "{% if loop.first or messages[loop.index0 - 1]['role'] != 'tool' %}<|im_start|>user{% endif %}"
+    "{{ '\n' }}<tool_response>\n{{ message['content'] }}\n</tool_response>"
+    "{% if loop.last or messages[loop.index0 + 1]['role'] != 'tool' %}<|im_end|>\n{% endif %}"
+    "{% else %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['role'] == 'assistant' and loop.index0 > last.user and '</think>' not in message['content'] %}"
+    "<think>\n\n</think>\n\n{{ message['content'] }}"
+    "{% elif loop.index0 > last.user %}{{ message['content'] }}"
+    "{% else %}{{ message['content'].split('</think>')[-1].lstrip('\n') }}{% endif %}<|im_end|>\n{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\nBEGUN{% endif %}"
+)
 COUNTS = CHATML.replace("<|im_start|>{{", "<|im_start|>{{ loop.index }} {{", 1)
 
 
@@ -72,6 +93,52 @@ def test_the_families_templates_can_be_continued(family: str, role: str) -> None
     written = between(getattr(lydite_families.templates, family), role)
     assert written.count("touchstone 5") == 1
     assert written.index("touchstone 5") < len(written) - len("touchstone 5")  # the next turn is begun
+
+
+@pytest.mark.parametrize("begun", ["", "<think>\n", "<think>\n\n</think>\n\n"])
+def test_what_the_model_thought_stays_where_a_template_would_drop_it(begun: str) -> None:
+    tokenizer = make_tiny_tokenizer(chat_template=DROPS_THOUGHTS.replace("BEGUN", begun))
+    said = "<think>\nhm\n</think>\n\ncall"
+    conversation: Any = [{"role": "user", "content": "?"}, {"role": "assistant", "content": said}]
+    results: Any = [{"role": "tool", "content": one} for one in ("a", "b")]
+    question: Any = [{"role": "user", "content": "and?"}]
+    # The template itself drops the thought once there is another question: it would rewrite what was sampled.
+    assert "hm" not in tokenizer.apply_chat_template([*conversation, *question], tokenize=False)
+
+    turns = Turns(tokenizer)
+    end = tokenizer(END, add_special_tokens=False).input_ids
+    prompt = Chat(tokenizer).prompt(Sample("s", "?"), instructions="", system=None).token_ids
+    sampled = tokenizer(said, add_special_tokens=False).input_ids + end
+    for messages, written in (
+        (results, "user\n<tool_response>\na\n</tool_response>\n<tool_response>\nb\n</tool_response>"),
+        (question, "user\nand?"),
+        (
+            [*results, *question],
+            "user\n<tool_response>\na\n</tool_response>\n<tool_response>\nb\n</tool_response>"
+            "<|im_end|>\n<|im_start|>user\nand?",
+        ),
+    ):
+        ids = [*prompt, *sampled, *turns.between(messages, sampled[-1])]
+        assert tokenizer.decode(ids) == (
+            f"<|im_start|>user\n?<|im_end|>\n<|im_start|>assistant\n{begun}{said}<|im_end|>\n"
+            f"<|im_start|>{written}<|im_end|>\n<|im_start|>assistant\n{begun}"
+        )
+
+
+def test_where_speakers_take_turns_several_messages_are_one() -> None:
+    tokenizer = make_tiny_tokenizer(chat_template=ALTERNATES)
+    results: Any = [
+        {"role": "tool", "content": "a"},
+        {"role": "tool", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+    ids = Turns(tokenizer).between(results, tokenizer(END, add_special_tokens=False).input_ids[-1])
+    assert tokenizer.decode(list(ids)) == "\n<|im_start|>user\na\n\nb\n\nc<|im_end|>\n<|im_start|>assistant\n"
+    chat, opening = Chat(tokenizer), results[2:]
+    opened = chat.prompt(Sample("s", "Who?"), instructions="", system=None, opening=opening)
+    assert opened.text == "<|im_start|>user\nWho?\n\nc<|im_end|>\n<|im_start|>assistant\n"
+    with pytest.raises(ModelError, match=r"refuses sample 's' \(roles: assistant, user\)"):
+        chat.prompt(Sample("s", ({"role": "assistant", "content": "I"}, *opening)), instructions="", system=None)
 
 
 @pytest.mark.parametrize("template", [BACKWARDS, COUNTS])

@@ -2,7 +2,7 @@
 
 `offered` finds the environment that a configuration names. `episodes` is an engine that plays on another engine:
 `playing` is one episode under way, `speech` what the model reads of its environment, `lanes` calls environments within
-their time. Nothing that is imported here loads torch.
+their time, `failures` says what they raised. Nothing that is imported here loads torch.
 """
 
 from lydite.environments.figures import episode_figures

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from lydite.environments.lanes import Call, Called, Lanes
+from lydite.environments.failures import described
+from lydite.environments.lanes import Call, Lanes
 from lydite.environments.offered import Environments, close
-from lydite.environments.playing import Begun, Playing
+from lydite.environments.playing import Playing
 from lydite.environments.speech import Speech
-from lydite.errors import PluginError
 from lydite.policy import Policy
-from lydite.rollout import CanaryAnswer, Engine, Sampling
+from lydite.rollout import CanaryAnswer, Engine, Sampling, conversing
 from lydite.types import Prompt, Rollout
 
 logger = logging.getLogger("lydite")
@@ -43,7 +43,6 @@ class EpisodeEngine:
 
         Raises:
             EngineError: as the inner engine does.
-            PluginError: when every environment broke, so that there is nothing to learn from.
         """
         config, whole = self._environments.config, sampling.max_completion_length
         most = min(config.max_reply_tokens or whole, whole)
@@ -56,21 +55,20 @@ class EpisodeEngine:
         ]
         every = [one for group in groups for one in group]
         try:
-            for one, begun in zip(every, self._begin(every), strict=True):
-                one.began(begun)
-            first = self._inner.generate(prompts, replace(sampling, max_completion_length=most), seed)
-            for one, said in zip(every, (said for rollout in first for said in rollout.completions), strict=True):
-                one.hear(said, most, self._text_of)
-            while live := self._answer(every):
-                longest = min(most, max(one.room for one in live))
-                alone = replace(sampling, num_generations=1, max_completion_length=longest)
-                for one, rollout in zip(
-                    live, self._inner.generate([one.continuation() for one in live], alone, seed), strict=True
-                ):
-                    one.hear(rollout.completions[0], most, self._text_of)
+            self._begin(every)
+            with conversing(self._inner):
+                first = self._inner.generate(prompts, replace(sampling, max_completion_length=most), seed)
+                for one, said in zip(every, (said for rollout in first for said in rollout.completions), strict=True):
+                    one.hear(said, most, self._text_of)
+                while live := self._answer(every):
+                    longest = min(most, max(one.room for one in live))
+                    alone = replace(sampling, num_generations=1, max_completion_length=longest)
+                    for one, rollout in zip(
+                        live, self._inner.generate([one.continuation() for one in live], alone, seed), strict=True
+                    ):
+                        one.hear(rollout.completions[0], most, self._text_of)
         finally:
             self._end(every)
-        self._tell(every)
         return [
             Rollout(prompt, tuple(one.generated(self._raw_of) for one in group))
             for prompt, group in zip(prompts, groups, strict=True)
@@ -88,10 +86,15 @@ class EpisodeEngine:
     def close(self) -> None:
         """Ends the environments' threads, and the inner engine."""
         self._lanes.close()
+        self._environments.close()
         self._inner.close()
 
-    def _begin(self, every: Sequence[Playing]) -> list[Called[Begun]]:
-        return self._lanes.run([(place, one.beginning(self._environments)) for place, one in enumerate(every)])
+    def _begin(self, every: Sequence[Playing]) -> None:
+        """Makes and resets the environments of all episodes."""
+        begun = self._lanes.run([(place, one.beginning(self._environments)) for place, one in enumerate(every)])
+        for one, called in zip(every, begun, strict=True):
+            one.began(called)
+            self._tell(one)
 
     def _answer(self, every: Sequence[Playing]) -> list[Playing]:
         """Asks the environments of the episodes that go on; those that still do afterwards."""
@@ -99,6 +102,7 @@ class EpisodeEngine:
         observed = self._lanes.run([(place, one.answering()) for place, one in asked])
         for (_, one), called in zip(asked, observed, strict=True):
             one.answered(called, self._speech)
+            self._tell(one)
         return [one for _, one in asked if one.ended is None]
 
     def _end(self, every: Sequence[Playing]) -> None:
@@ -108,30 +112,21 @@ class EpisodeEngine:
         calls = [(place, Call(partial(close, environment), deadline)) for place, environment in left]
         for called in self._lanes.run(calls):
             if called.error is not None or called.late:
-                self._warn(f"{self._environments.spoken} did not close: {called.error or 'it took too long'}")
+                why = "it took too long" if called.error is None else described(called.error)
+                self._warn("close", f"{self._environments.spoken} did not close: {why}")
 
-    def _tell(self, every: Sequence[Playing]) -> None:
-        """Says what broke, once for each kind of failure.
-
-        Raises:
-            PluginError: when everything did.
-        """
-        broken = [one for one in every if one.failure is not None]
-        if broken and len(broken) == len(every):
-            failure = broken[0].failure
-            raise PluginError(
-                f"{self._environments.spoken} failed in all {len(every)} episodes; the first, of sample "
-                f"{broken[0].prompt.sample.id!r}: {type(failure).__name__}: {failure}"
-            ) from failure
-        for one in broken:
+    def _tell(self, one: Playing) -> None:
+        """Says what broke as soon as it has, once for each place that it broke in."""
+        if one.error:
+            left_out = ", and the completion is left out of training" if one.ended == "error" else ""
             self._warn(
-                f"{self._environments.spoken} failed, and the completion is left out of training: "
-                f"{type(one.failure).__name__}: {one.failure}"
+                one.broke_at,
+                f"{self._environments.spoken} failed with sample {one.prompt.sample.id!r}{left_out}: {one.error}",
             )
 
-    def _warn(self, message: str) -> None:
-        if message not in self._told:
-            self._told.add(message)
+    def _warn(self, place: str, message: str) -> None:
+        if place not in self._told:
+            self._told.add(place)
             logger.warning("%s", message)
 
     def _text_of(self, token_ids: tuple[int, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -42,12 +42,12 @@ class Lanes:
     def __init__(self, number: int) -> None:
         self._lanes = [_Lane() for _ in range(number)]
 
-    def run(self, calls: Sequence[tuple[int, Call[T]]]) -> list[Called[T]]:
-        """What came of each call, in order; each is given with the number that decides its lane."""
+    def run(self, calls: Sequence[tuple[int, Call[T]]]) -> Iterator[Called[T]]:
+        """What came of each call, in order and as it comes; each is given with the number that decides its lane."""
         jobs = [(self._lanes[number % len(self._lanes)], _Job(call)) for number, call in calls]
         for lane, job in jobs:
             lane.put(job)
-        return [lane.answer(job) for lane, job in jobs]
+        return (lane.answer(job) for lane, job in jobs)
 
     def close(self) -> None:
         """Ends the threads; those that hang end with the process."""

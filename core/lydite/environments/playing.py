@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from lydite.contracts import Environment
+from lydite.environments.failures import described, where
 from lydite.environments.lanes import Call, Called
 from lydite.environments.offered import Environments, checked_messages
 from lydite.environments.speech import Speech
 from lydite.types import Ended, Episode, Generated, Message, Observation, Prompt, Sample
 
 T = TypeVar("T")
-
-LONGEST_ERROR: Final = 500  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,10 @@ class Playing:
         self.index = index
         self.environment: Environment | None = None
         self.ended: Ended | None = None
-        self.failure: BaseException | None = None
-        """What the environment raised."""
+        self.error = ""
+        """What went wrong in the environment."""
+        self.broke_at = ""
+        """Where it did; equal for two failures of one kind."""
         self._room, self._max_turns, self._deadline = room, max_turns, deadline
         self._tokens: list[int] = []
         self._trained: list[bool] = []
@@ -47,7 +48,6 @@ class Playing:
         self._reply = ""
         self._finished = False  # the last turn ended by itself
         self._seconds = 0.0
-        self._error = ""
 
     @property
     def room(self) -> int:
@@ -133,7 +133,7 @@ class Playing:
             "stop" if self._finished and self.ended != "length" else "length",
             None if self._logps is None else tuple(self._logps),
             tuple(self._trained),
-            Episode(tuple(self._turns), tuple(self._rewards), self.ended, self._error),
+            Episode(tuple(self._turns), tuple(self._rewards), self.ended, self.error),
         )
 
     def _call(self, function: Callable[[], T]) -> Call[T]:
@@ -144,14 +144,15 @@ class Playing:
         if called.late:
             self.environment = None  # its thread may still be at work in it
             self.ended = "deadline"
-            self._error = f"the environment took more than the {self._deadline:g} s that it has for an episode"
+            self.broke_at = "deadline"
+            self.error = f"the environment took more than the {self._deadline:g} s that it has for an episode"
         elif called.error is not None:
             self._broke(called.error)
         return called.value
 
     def _broke(self, error: BaseException) -> None:
-        self.ended, self.failure = "error", error
-        self._error = f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
+        self.ended, self.error = "error", described(error)
+        self.broke_at = f"{type(error).__name__} {where(error)}"
 
 
 def _begun(environments: Environments, sample: Sample) -> Begun:
@@ -163,5 +164,4 @@ def _observed(environment: Environment, reply: str) -> Observation:
     observation = environment.step(reply)
     if not isinstance(observation, Observation):
         raise TypeError(f"step gives a lydite.Observation, and this one gave {type(observation).__name__}")
-    checked_messages(observation.messages)
-    return observation
+    return replace(observation, content=checked_messages(observation.messages))

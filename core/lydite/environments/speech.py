@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from lydite.policy import Policy
 from lydite.policy.turns import Turns
 from lydite.rollout.chat_batches import marks_of, plain
 from lydite.types import Message
+
+_LONGEST_TOKEN: Final = 32  # characters; few tokens are longer, and a text of nothing but those is cut a little early
 
 
 class Speech:
@@ -33,9 +36,11 @@ class Speech:
         return self._turns.between(shown, last_token)
 
     def _fit(self, text: str) -> str:
-        text = plain(text, self._marks)
-        ids = self._tokenizer(text, add_special_tokens=False).input_ids
-        if len(ids) <= self._most:
-            return text
+        # Books are not tokenised, which takes seconds a megabyte, to keep a page of them.
+        read = text[: self._most * _LONGEST_TOKEN]
+        begun = plain(read, self._marks)
+        ids = self._tokenizer(begun, add_special_tokens=False).input_ids
+        if len(ids) <= self._most and len(read) == len(text):
+            return begun
         kept = self._tokenizer.decode(ids[: self._most]).rstrip("\ufffd")  # a letter may be cut in two
-        return f"{kept}\n[cut here: {len(ids) - self._most} more tokens]"
+        return f"{kept}\n[cut here: {len(text) - len(read) + len(begun) - len(kept)} more characters]"

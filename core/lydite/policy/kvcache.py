@@ -43,10 +43,19 @@ class ReservedLayer(DynamicLayer):  # type: ignore[misc]
         """Tokens so far, padding included."""
         return self.length
 
+    def lay_out(self, keys: Tensor, values: Tensor, *, rows: int, length: int) -> None:
+        """Zeros for `length` tokens of `rows` rows, to be filled with what is known of them; shapes as `keys` has."""
+        self.lazy_initialization(keys[:1].expand(rows, -1, -1, -1), values[:1].expand(rows, -1, -1, -1))
+        self.keys[:, :, :length].zero_()  # padding is hidden by a factor of 0, which leaves a NaN what it is
+        self.values[:, :, :length].zero_()
+        self.length = length
+
     def expand(self, repeats: int, capacity: int) -> None:
         """Each row `repeats` times, with room for `capacity` tokens: from prompts to their completions."""
         if not self.is_initialized:  # a layer that shares another's keys and values has none of its own
             self.capacity = capacity
+            return
+        if repeats == 1 and capacity <= self.capacity:
             return
         self.keys = self._laid_out(self.keys, repeats, capacity)
         self.values = self._laid_out(self.values, repeats, capacity)
@@ -65,12 +74,12 @@ class ReservedLayer(DynamicLayer):  # type: ignore[misc]
         return new
 
 
-def make_cache(config: Any, prompt_length: int) -> Cache:
-    """An empty cache for prompts of that padded length: of reserved layers where the architecture allows it."""
+def make_cache(config: Any, capacity: int) -> Cache:
+    """An empty cache for so many tokens of each row: of reserved layers where the architecture allows it."""
     text = config.get_text_config(decoder=True)
     kinds = set(getattr(text, "layer_types", None) or ("full_attention",))
     if kinds <= _PLAIN:
-        return Cache(layers=[ReservedLayer(prompt_length) for _ in range(text.num_hidden_layers)])
+        return Cache(layers=[ReservedLayer(capacity) for _ in range(text.num_hidden_layers)])
     return DynamicCache(config=config)
 
 

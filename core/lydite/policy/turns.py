@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from lydite.errors import ModelError
-from lydite.policy.chat import PROBE
+from lydite.policy.chat import PROBE, alternating
 from lydite.types import Message
 
 _WORD: Final = "bellwether"  # another ordinary word, said by the environment in the trials
@@ -52,12 +52,21 @@ class Turns:
         spoken: list[Message] = [
             {"role": self._tool_role, "content": one["content"]} if one["role"] == "tool" else one for one in messages
         ]
-        ids: list[int] = self._tokenizer(self._behind([_QUESTION, _TURN], spoken), add_special_tokens=False).input_ids
+        ids: list[int] = self._tokenizer(self._written(spoken), add_special_tokens=False).input_ids
         if last_token in ids:
             place = ids.index(last_token)
             if not self._tokenizer.decode(ids[:place]).strip():
                 ids = ids[place + 1 :]
         return tuple(ids)
+
+    def _written(self, spoken: Sequence[Message]) -> str:
+        """What is written for the messages; for those of a user as one where the template wants turns to alternate."""
+        try:
+            return self._behind([_QUESTION, _TURN], spoken)
+        except ModelError:
+            if len(spoken) < 2:
+                raise
+        return self._behind([_QUESTION, _TURN], alternating([{**one, "role": "user"} for one in spoken]))
 
     def _check_role(self, role: str) -> None:
         """Nothing, when a message of this role is written behind what is there, whatever that is."""

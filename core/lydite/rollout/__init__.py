@@ -6,14 +6,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from lydite.errors import ConfigError, EngineError
-from lydite.rollout.engine import CanaryAnswer, Engine, Sampling
+from lydite.rollout.engine import CanaryAnswer, Engine, Sampling, conversing
 from lydite.rollout.retry import generate_with_retry
 
 if TYPE_CHECKING:
     from lydite.config import RunConfig
     from lydite.policy import Policy
 
-__all__ = ["CanaryAnswer", "Engine", "Sampling", "generate_with_retry", "make_engine"]
+__all__ = ["CanaryAnswer", "Engine", "Sampling", "conversing", "generate_with_retry", "make_engine"]
 
 logger = logging.getLogger("lydite")
 

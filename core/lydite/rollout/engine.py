@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from lydite.types import Prompt, Rollout
 
@@ -67,3 +68,20 @@ class Engine(Protocol):
     def close(self) -> None:
         """Gives back memory and processes."""
         ...
+
+
+@runtime_checkable
+class HoldsConversations(Protocol):
+    """An engine that can keep what it has computed of a conversation until its next turn."""
+
+    def conversing(self) -> AbstractContextManager[None]:
+        """While open, a prompt that begins as a sequence of the last `generate` did is read from there on.
+
+        The same tokens as without. The policy must not change while it is open.
+        """
+        ...
+
+
+def conversing(engine: Engine) -> AbstractContextManager[None]:
+    """The engine's own `conversing`; nothing from an engine that reads each prompt as a whole, or in its own way."""
+    return engine.conversing() if isinstance(engine, HoldsConversations) else nullcontext()

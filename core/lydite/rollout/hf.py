@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from lydite.errors import ModelError
+from lydite.planner import free_memory
 from lydite.policy import Policy
 from lydite.policy.decode import Decoded, decode
+from lydite.policy.past import Past
 from lydite.policy.sampler import Draw, uniform_table
 from lydite.rollout.engine import CanaryAnswer, Sampling
 from lydite.types import Generated, Prompt, Rollout
+
+# Of the memory that is free, for what is kept of conversations: as much again is under way while they are laid out for
+# the next turn, and decoding needs its own.
+_KEPT: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,19 @@ class HfEngine:
     def __init__(self, policy: Policy, *, max_batch_size: int) -> None:
         self._policy = policy
         self._max_batch_size = max_batch_size
+        self._past: Past | None = None
+
+    @contextmanager
+    def conversing(self) -> Iterator[None]:
+        """While open, keys and values of what the policy samples are kept for the next turn.
+
+        The same tokens as without; see `HoldsConversations`.
+        """
+        self._past = Past(int(_KEPT * free_memory(self._policy.device, policy_loaded=True).free))
+        try:
+            yield
+        finally:
+            self._past = None
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling, seed: int) -> list[Rollout]:
         """One rollout for each prompt, in order; see `Engine.generate`.
@@ -46,8 +66,10 @@ class HfEngine:
                 )
         draw = Draw(sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p)
         made: list[list[Decoded | None]] = [[None] * sampling.num_generations for _ in prompts]
+        past = None if self._policy.is_reference else self._past  # those are other weights
+        unread = [len(one.token_ids) if past is None else past.unread(one.token_ids) for one in prompts]
         with self._policy.sampling():
-            for part in _parts([len(one.token_ids) for one in prompts], sampling.num_generations, self._max_batch_size):
+            for part in _parts(unread, sampling.num_generations, self._max_batch_size):
                 rows = [
                     (place, index) for place in part.prompts for index in range(part.first, part.first + part.copies)
                 ]
@@ -55,9 +77,11 @@ class HfEngine:
                     seed, [(prompts[place].sample.id, index) for place, index in rows], sampling.max_completion_length
                 )
                 token_ids = [prompts[place].token_ids for place in part.prompts]
-                done = decode(self._policy, token_ids, part.copies, sampling.max_completion_length, draw, table)
+                done = decode(self._policy, token_ids, part.copies, sampling.max_completion_length, draw, table, past)
                 for (place, index), one in zip(rows, done, strict=True):
                     made[place][index] = one
+        if past is not None:
+            past.turn()
         return [
             Rollout(prompt, tuple(self._generated(one) for one in group if one is not None))
             for prompt, group in zip(prompts, made, strict=True)
@@ -84,7 +108,10 @@ class HfEngine:
 
 
 def _parts(lengths: Sequence[int], copies: int, most: int) -> Iterator[_Part]:
-    """Batches of at most `most` rows: whole groups of prompts of like length, or slices of one group."""
+    """Batches of at most `most` rows: whole groups of prompts of like length, or slices of one group.
+
+    Lengths are those that are read.
+    """
     if copies > most:
         for place in range(len(lengths)):
             for first in range(0, copies, most):

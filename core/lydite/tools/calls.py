@@ -5,7 +5,8 @@
     [calculate(expression="6 * 7")]                                                        Llama 3.2, Gemma
 
 JSON stands between the marks, alone in a fence, or alone as the whole reply. A call in Python's form stands alone on
-a line, and counts only where a tool has its name. Everything else is text.
+a line, and counts only where a tool has its name. Everything else is text, and so is what a model thinks: all before
+`</think>`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 _MARKED: Final = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 _FENCED: Final = re.compile(r"```[\w-]*[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_THOUGHT: Final = "</think>"  # the end of it, as Qwen, DeepSeek, SmolLM3 and others write it
 _LONGEST: Final = 20_000  # characters of a reply that are read; parsers are slow, and no call is so long
 
 
@@ -37,7 +39,7 @@ def tool_calls(reply: str, known: Collection[str]) -> tuple[ToolCall, ...]:
 
     An argument in Python's form that is no literal is given as its text, so that `calculate(6 * 7)` gives `"6 * 7"`.
     """
-    reply = reply[:_LONGEST]
+    reply = reply.rpartition(_THOUGHT)[2][:_LONGEST]
     marked = [found.group(1) for found in _MARKED.finditer(reply)]
     if marked:
         return tuple(call for text in marked for call in _marked(text, known))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -58,7 +59,11 @@ class ToolEnvironment:
         return tool.call(call.positional, call.named)
 
 
-@lru_cache(maxsize=256)
 def _tool(function: Callable[..., Any]) -> Tool:
+    return Tool(function) if inspect.ismethod(function) else _shared_tool(function)  # a method would keep its object
+
+
+@lru_cache(maxsize=256)
+def _shared_tool(function: Callable[..., Any]) -> Tool:
     """Reading a signature takes longer than most calls, and every completion has an environment of its own."""
     return Tool(function)

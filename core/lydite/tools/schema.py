@@ -19,11 +19,17 @@ class Tool:
     """A function that a model may call. Its name, signature and docstring are all that the model knows of it.
 
     Raises:
-        PluginError: when a parameter has no type or no description, or cannot be given by name.
+        PluginError: when it is no function, or an async one, and when a parameter has no type or no description, or
+            cannot be given by name.
         MissingExtraError: when transformers, which reads the docstring, is not installed.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        if not inspect.isroutine(function) or inspect.iscoroutinefunction(function):
+            raise PluginError(
+                f"a tool is a plain function or a method, with a name and a docstring of its own, got {function!r:.200}"
+                + ("; give one that waits for it (asyncio.run)" if inspect.iscoroutinefunction(function) else "")
+            )
         self.name = function.__name__
         self.schema = _schema(function)
         """As chat templates take it: `{"type": "function", "function": {...}}`."""
@@ -38,13 +44,13 @@ class Tool:
         """
         try:
             result = self._call(*positional, **named)
+            return result if isinstance(result, str) else json.dumps(result, default=str, ensure_ascii=False)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             return f"error: {self.name}: argument {where}: {first['msg']}"
         except Exception as error:  # noqa: BLE001 - a tool may raise anything, and the model is told
             return f"error: {type(error).__name__}: {error}"
-        return result if isinstance(result, str) else json.dumps(result, default=str, ensure_ascii=False)
 
 
 def _schema(function: Callable[..., Any]) -> Mapping[str, Any]:
