@@ -29,8 +29,6 @@ RewardFn: TypeAlias = Callable[..., Judged | Awaitable[Judged]]
 """Judges one completion. None means "cannot judge", never 0."""
 GroupRewardFn: TypeAlias = Callable[..., Sequence[Judged] | Awaitable[Sequence[Judged]]]
 """Judges all completions of one prompt; returns one judgement for each, in order."""
-BatchRewardFn: TypeAlias = Callable[..., Sequence[float | None] | Awaitable[Sequence[float | None]]]
-"""TRL's convention: `f(prompts, completions, **columns)` over a whole batch."""
 DatasetFn: TypeAlias = Callable[..., Iterable[Sample]]
 """Keyword-only options in, samples out; may be a generator."""
 JudgeFn: TypeAlias = Callable[..., Awaitable[str]]

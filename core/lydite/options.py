@@ -68,14 +68,14 @@ def _converted(what: str, name: str, value: Any, annotation: Any) -> Any:
     except ValidationError as error:
         problem = error.errors()[0]["msg"]
         raise ConfigError(
-            f"option {name!r} of {what} must be {_named(annotation)}, got {value!r} ({problem})"
+            f"option {name!r} of {what} must be {type_name(annotation)}, got {value!r} ({problem})"
         ) from None
 
 
-def _named(annotation: Any) -> str:
+def type_name(annotation: Any) -> str:
     """A type as a reader of a message knows it: `float`, `list[str]`, `'all' or 'any'`."""
     if typing.get_origin(annotation) is typing.Annotated:
-        return _named(typing.get_args(annotation)[0])
+        return type_name(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) is typing.Literal:
         return " or ".join(repr(one) for one in typing.get_args(annotation))
     if inspect.isclass(annotation) and not typing.get_args(annotation):

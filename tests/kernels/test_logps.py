@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from support.logit_tiles import ROUNDING, LogitTile, exact_entropy_slope, exact_logps, logit_tiles
 
 from lydite.kernels import logps
 from lydite.kernels.logps import LogitShape, tile_logps, tile_rows
 
-ExactLogps = Callable[..., tuple[Tensor, Tensor, Tensor]]
+TILES = logit_tiles(rows=9, vocabulary=90)
 
 
 @pytest.fixture(autouse=True)
@@ -22,98 +20,39 @@ def without_triton(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    rows=st.integers(1, 9),
-    vocabulary=st.integers(2, 90),
-    kind=st.sampled_from([torch.bfloat16, torch.float16, torch.float32]),
-    spread=st.floats(0.1, 12.0),
-    scale=st.sampled_from([1.0, 0.0625, 1.5]),
-    softcap=st.sampled_from([None, 2.0, 30.0]),
-    temperature=st.sampled_from([1.0, 0.7, 1.3]),
-    several=st.integers(1, 4),
-    upstream=st.booleans(),
-    seed=st.integers(0, 9),
-)
-def test_values_and_slopes_are_those_of_float64(
-    exact_logps: ExactLogps,
-    rows: int,
-    vocabulary: int,
-    kind: torch.dtype,
-    spread: float,
-    scale: float,
-    softcap: float | None,
-    temperature: float,
-    several: int,
-    upstream: bool,
-    seed: int,
-) -> None:
-    source = torch.Generator().manual_seed(seed)
-    product = (torch.randn(rows, vocabulary, generator=source) * spread).to(kind)
-    ids = torch.randint(vocabulary, (rows,), generator=source)
-    ids[0], ids[-1] = vocabulary - 1, 0
-    factor = torch.linspace(-3.0, 0.5, rows) if upstream else None
-    shape = LogitShape(scale, softcap, temperature)
-    expected, expected_entropy, expected_slope = exact_logps(product, ids, shape)
-    found, entropy = torch.full((2, rows), torch.nan)
+@given(TILES, st.integers(1, 4))
+def test_values_and_slopes_are_those_of_float64(tile: LogitTile, several: int) -> None:
+    product = tile.product.to(tile.kind)
+    expected, expected_entropy, expected_slope = exact_logps(product, tile.ids, tile.shape)
+    near = 1e-6 * (4 + tile.size)
+    found, entropy = torch.full((2, len(product)), torch.nan)
     with pytest.MonkeyPatch.context() as patch:  # a few rows at a time, and the last time fewer
-        patch.setattr(logps, "CPU_SCRATCH_BYTES", 4 * vocabulary * several)
-        tile_logps(product, ids, shape, found, entropy, slope=product, scale=factor)
-    if factor is not None:
-        expected_slope = expected_slope * factor.double()[:, None]
-    near = 1e-6 * (4 + spread * 5 * max(1.0, scale) / temperature)
+        patch.setattr(logps, "CPU_SCRATCH_BYTES", 4 * product.shape[1] * several)
+        tile_logps(product, tile.ids, tile.shape, found, entropy, slope=product, scale=tile.factor)
     torch.testing.assert_close(found.double(), expected, rtol=near, atol=1e-37)
     torch.testing.assert_close(entropy.double(), expected_entropy, rtol=near, atol=near)
-    rounding = {torch.bfloat16: 2.0**-8, torch.float16: 2.0**-10, torch.float32: 0.0}[kind]
-    least = 2e-6 if softcap is not None else 6e-8 if kind is torch.float16 else 1e-37  # 1 - tanh^2 near the cap
-    torch.testing.assert_close(product.double(), expected_slope, rtol=near + rounding, atol=least)
+    capped, half = tile.shape.softcap is not None, tile.kind is torch.float16
+    least = 2e-6 if capped else 6e-8 if half else 1e-37  # 1 - tanh^2 near the cap
+    close = near + ROUNDING[tile.kind]
+    torch.testing.assert_close(product.double(), tile.scaled(expected_slope), rtol=close, atol=least)
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    rows=st.integers(1, 9),
-    vocabulary=st.integers(2, 90),
-    kind=st.sampled_from([torch.bfloat16, torch.float32]),
-    spread=st.floats(0.1, 12.0),
-    scale=st.sampled_from([1.0, 0.0625, 1.5]),
-    softcap=st.sampled_from([None, 2.0, 30.0]),
-    temperature=st.sampled_from([1.0, 0.7, 1.3]),
-    several=st.integers(1, 4),
-    upstream=st.booleans(),
-    seed=st.integers(0, 9),
-)
-def test_the_slope_of_the_entropy_is_that_of_float64(
-    exact_entropy_slope: Callable[..., Tensor],
-    rows: int,
-    vocabulary: int,
-    kind: torch.dtype,
-    spread: float,
-    scale: float,
-    softcap: float | None,
-    temperature: float,
-    several: int,
-    upstream: bool,
-    seed: int,
-) -> None:
+@given(TILES.filter(lambda tile: tile.kind is not torch.float16), st.integers(1, 4))
+def test_the_slope_of_the_entropy_is_that_of_float64(tile: LogitTile, several: int) -> None:
     """Beside the other slope, which takes the products' place, and is what it is without this one."""
-    source = torch.Generator().manual_seed(seed)
-    product = (torch.randn(rows, vocabulary, generator=source) * spread).to(kind)
-    ids = torch.randint(vocabulary, (rows,), generator=source)
-    factor = torch.linspace(-3.0, 0.5, rows) if upstream else None
-    shape = LogitShape(scale, softcap, temperature)
-    expected = exact_entropy_slope(product, shape)
+    product, ids, shape = tile.product.to(tile.kind), tile.ids, tile.shape
+    expected = tile.scaled(exact_entropy_slope(product, shape))
     alone, beside, slope = product.clone(), product.clone(), torch.empty_like(product)
-    found, entropy = torch.empty(2, rows)
+    found, entropy = torch.empty(2, len(product))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(logps, "CPU_SCRATCH_BYTES", 4 * vocabulary * several)
+        patch.setattr(logps, "CPU_SCRATCH_BYTES", 4 * product.shape[1] * several)
         tile_logps(alone, ids, shape, found, entropy, slope=alone)
-        tile_logps(beside, ids, shape, found, entropy, slope=beside, entropy_slope=slope, entropy_scale=factor)
+        tile_logps(beside, ids, shape, found, entropy, slope=beside, entropy_slope=slope, entropy_scale=tile.factor)
     assert torch.equal(alone, beside)
-    if factor is not None:
-        expected = expected * factor.double()[:, None]
     # A difference of a logit and the mean logit, each off by its last digits.
-    logits = spread * 5 * max(1.0, scale) / temperature
-    near = 2e-6 * (4 + logits) * logits * max(1.0, scale / temperature) * 3
-    torch.testing.assert_close(slope.double(), expected, rtol=2.0**-8 if kind is torch.bfloat16 else 1e-5, atol=near)
+    near = 2e-6 * (4 + tile.size) * tile.size * max(1.0, shape.factor) * 3
+    torch.testing.assert_close(slope.double(), expected, rtol=max(1e-5, ROUNDING[tile.kind]), atol=near)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])

@@ -233,8 +233,10 @@ def test_allowing_what_is_not_installed_is_an_error_with_the_nearest_and_how_to_
     install: Install, offering: Offering
 ) -> None:
     install("lydite-good", offering("{}"))
-    with pytest.raises(ConfigError, match=r"'lydite-goood'.*did you mean 'lydite-good'.*pip install lydite-goood"):
+    with pytest.raises(ConfigError, match=r"'lydite-goood'.*did you mean 'lydite-good'\?$"):
         load("lydite-goood")
+    with pytest.raises(ConfigError, match=r"'far-away'.*install it with: pip install far-away$"):
+        load("far-away")
     assert load("lydite").owners[0].plugin == "builtin"
 
 

@@ -355,8 +355,10 @@ def test_without_any_template_paragraphs_are_read(tmp_path: Path, load: Load) ->
 
 def test_a_template_that_refuses_a_conversation_names_the_sample(load: Load) -> None:
     policy = load(chat_template="{% if messages | length > 1 %}{{ raise_exception('one turn only') }}{% endif %}x")
-    turns: tuple[Message, ...] = ({"role": "user", "content": "a"}, {"role": "user", "content": "b"})
-    with pytest.raises(ModelError, match=r"refuses sample 'row-7' \(roles: user, user\): one turn only"):
+    turns: tuple[Message, ...] = (
+        {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"},
+    )  # fmt: skip
+    with pytest.raises(ModelError, match=r"refuses sample 'row-7' \(roles: user, assistant, user\): one turn only"):
         policy.encode(Sample("row-7", turns))
 
 

@@ -27,6 +27,10 @@ def ranged(text: str) -> float:
     return 0.5
 
 
+def takes_text(completion: str, reference: str) -> float:
+    return float(reference in completion)
+
+
 async def judged(text: str, judge: Any) -> float:
     return float(await judge([{"role": "user", "content": text}]))
 
@@ -92,12 +96,26 @@ def test_an_unknown_reward_is_an_unknown_name(plugins: Plugins, kit: Any) -> Non
 def test_columns_are_known_before_anything_runs(plugins: Plugins, kit: Any) -> None:
     config = kit.run_config({"a": {"use": "sourced"}, "b": {"use": "trl"}, "c": {"use": "exact"}})
     stack = build_stack(config, plugins, Plain())
-    assert stack.columns_needed == {"source", "solution"}
     stack.check_columns(["source", "solution"])
     with pytest.raises(ConfigError, match=r"reward 'a' \(sourced of .*'source'.*did you mean 'sources'"):
         stack.check_columns(["sources", "solution"])
     with pytest.raises(ConfigError, match=r"reward 'b'.*'solution'"):
         stack.check_columns(["source"])
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda *args: 1.0, "names nothing that it judges"),
+        (lambda **columns: 1.0, "names nothing that it judges"),
+        (takes_text, "name `text: str` for the whole text"),
+    ],
+)
+def test_a_function_that_would_be_given_nothing_of_use_is_refused(
+    no_plugins: Plugins, kit: Any, function: Callable[..., Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        build_stack(kit.run_config({"r": {"use": "f"}}), no_plugins.with_functions({"f": function}), Plain())
 
 
 def test_a_group_reward_cannot_ask_for_one_completion(no_plugins: Plugins, kit: Any) -> None:

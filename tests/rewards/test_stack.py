@@ -163,6 +163,26 @@ def test_a_cascade_asks_its_second_only_about_what_the_first_did_not_pass(make_s
     assert verdicts_of(scored, "opinion", 1)[1].reason == "fallback.share"
 
 
+def test_a_fallback_is_tried_out_together_with_what_it_falls_back_from(make_stack: Make, kit: Any) -> None:
+    @inline
+    def rule(text: str) -> bool:
+        return text == "yes"
+
+    @inline
+    def opinion(text: str) -> float:
+        return 0.6
+
+    @inline
+    def other(text: str) -> float:
+        raise AssertionError("nobody asked for it")
+
+    settings = {"opinion": {"fallback_for": "rule"}}
+    stack = make_stack({"opinion": opinion, "rule": rule, "other": other}, settings)
+    (group,) = stack.try_out([kit.rollout(["no", "yes"])], 1, ["opinion"])
+    assert [one.reward for one in group.completions] == pytest.approx([0.6, 1.0])
+    assert set(group.completions[0].components) == {"opinion", "rule"}
+
+
 def test_a_prompts_fault_takes_the_component_out_of_its_group_only(make_stack: Make, kit: Any) -> None:
     @inline
     def gold(text: str, reference: str) -> Verdict | float:

@@ -95,18 +95,22 @@ def score_generated(
             found = rescore(fresh, judging, prepared.plugins, format=form, write=written, serving=serving)
     finally:
         player.close()
-    seconds = max(found["seconds"] - fresh.seconds, 0.0)
     mean = sum(rewards) / len(rewards) if rewards else None
+    made = {
+        "model": config.model.path,
+        "learned": None if learned is None else str(learned),
+        "engine": engine.name,
+        **asdict(sampling),
+        **fresh.counts(),
+        "heldout": None if metric is None else {"metric": metric, "value": mean, "n": len(rewards)},
+    }
+    return {**found, **_without_sampling(found, fresh.seconds), "generated": made}
+
+
+def _without_sampling(found: Mapping[str, Any], sampling_seconds: float) -> dict[str, Any]:
+    """How long judging took, and how many verdicts a second that is: sampling went on in between."""
+    seconds = max(found["seconds"] - sampling_seconds, 0.0)
     return {
-        **found,
         "seconds": round(seconds, 3),
         "verdicts_per_second": round(found["verdicts"] / seconds, 1) if seconds > 0 else None,
-        "generated": {
-            "model": config.model.path,
-            "learned": None if learned is None else str(learned),
-            "engine": engine.name,
-            **asdict(sampling),
-            **fresh.counts(),
-            "heldout": None if metric is None else {"metric": metric, "value": mean, "n": len(rewards)},
-        },
     }

@@ -48,6 +48,27 @@ class LogitShape:
         """The derivative d z / d x, without the capping."""
         return self.logit_scale / self.temperature
 
+    def logits(self, product: Tensor) -> Tensor:
+        """The z [n, V] of products x [n, V], with their gradient; for few rows, since each step makes a new tensor."""
+        z = product if self.logit_scale == 1.0 else product * self.logit_scale
+        if self.softcap is not None:
+            z = torch.tanh(z.float() / self.softcap) * self.softcap
+        return z if self.temperature == 1.0 else z / self.temperature
+
+    def apply_(self, x: Tensor, *, bend: bool) -> Tensor | None:
+        """Turns float32 products x [n, V] into z in place; with `bend`, returns the derivative of the capping.
+
+        None where nothing is capped or the derivative is not wanted.
+        """
+        if self.softcap is None:
+            if self.factor != 1.0:
+                x.mul_(self.factor)
+            return None
+        x.mul_(self.logit_scale / self.softcap).tanh_()
+        derivative = (x * x).neg_().add_(1.0) if bend else None
+        x.mul_(self.softcap / self.temperature)
+        return derivative
+
 
 def tile_rows(vocabulary: int, weight_bytes: int, cap: int, *, cuda: bool) -> int:
     """Rows of a tile: as many as its bytes allow, a power of two, and at most `cap`.
@@ -59,6 +80,31 @@ def tile_rows(vocabulary: int, weight_bytes: int, cap: int, *, cuda: bool) -> in
     row = vocabulary * (4 + weight_bytes if weight_bytes < 4 else 4) if cuda else vocabulary * weight_bytes
     fitting = (TILE_BYTES if cuda else CPU_TILE_BYTES) // row
     return min(cap, 1 << max(7, fitting.bit_length() - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tile:
+    """The tensors of a call of `tile_logps`."""
+
+    product: Tensor
+    ids: Tensor
+    logps: Tensor
+    entropy: Tensor
+    slope: Tensor | None
+    scale: Tensor | None
+    entropy_slope: Tensor | None
+    entropy_scale: Tensor | None
+
+    def part(self, own: slice) -> _Tile:
+        """A few of the rows."""
+
+        def rows(one: Tensor | None) -> Tensor | None:
+            return None if one is None else one[own]
+
+        return _Tile(
+            self.product[own], self.ids[own], self.logps[own], self.entropy[own],
+            rows(self.slope), rows(self.scale), rows(self.entropy_slope), rows(self.entropy_scale),
+        )  # fmt: skip
 
 
 def tile_logps(
@@ -88,87 +134,56 @@ def tile_logps(
         assert one is None or one.shape == product.shape, (product.shape, one)
     if rows == 0:
         return
+    tile = _Tile(product, ids, logps, entropy, slope, scale, entropy_slope, entropy_scale)
     if is_on("logps", product.device):
-        _launch(product, ids, shape, logps, entropy, slope, scale, entropy_slope, entropy_scale)
+        _launch(tile, shape)
         return
     scratch = SCRATCH_BYTES if product.is_cuda else CPU_SCRATCH_BYTES
     several = max(1, min(rows, scratch // (4 * vocabulary)))
     z = torch.empty((several, vocabulary), dtype=torch.float32, device=product.device)
     e = torch.empty_like(z)
     for start in range(0, rows, several):
-        own = slice(start, start + several)
-        logps[own], entropy[own] = _plain(
-            product[own],
-            ids[own],
-            shape,
-            z[: rows - start],
-            e[: rows - start],
-            None if slope is None else slope[own],
-            None if scale is None else scale[own],
-            None if entropy_slope is None else entropy_slope[own],
-            None if entropy_scale is None else entropy_scale[own],
-        )
+        _plain(tile.part(slice(start, start + several)), shape, z[: rows - start], e[: rows - start])
 
 
-def _plain(
-    product: Tensor,
-    ids: Tensor,
-    shape: LogitShape,
-    z: Tensor,
-    e: Tensor,
-    slope: Tensor | None,
-    scale: Tensor | None,
-    entropy_slope: Tensor | None,
-    entropy_scale: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    """A few rows' log-probabilities and entropies; float32 [n, V] `z` and `e` take logits and their exponentials."""
-    z.copy_(product)
-    bend: Tensor | None = None
-    if shape.softcap is not None:
-        z.mul_(shape.logit_scale / shape.softcap).tanh_()
-        bend = (z * z).neg_().add_(1.0) if slope is not None or entropy_slope is not None else None
-        z.mul_(shape.softcap / shape.temperature)
-    elif shape.factor != 1.0:
-        z.mul_(shape.factor)
+def _plain(tile: _Tile, shape: LogitShape, z: Tensor, e: Tensor) -> None:
+    """A few rows in torch's own operations; float32 [n, V] `z` and `e` take logits and their exponentials."""
+    z.copy_(tile.product)
+    bend = shape.apply_(z, bend=tile.slope is not None or tile.entropy_slope is not None)
     z.sub_(z.amax(dim=1, keepdim=True))
-    target = ids[:, None]
+    target = tile.ids[:, None]
     z_target = z.gather(1, target).squeeze(1)
     torch.exp(z, out=e)
     own = e.gather(1, target).squeeze(1)
-    away = None if entropy_slope is None else z.clone()
+    away = None if tile.entropy_slope is None else z.clone()
     weighted = z.mul_(e).sum(dim=1)
     # Others apart from the target: log p and 1 - p keep their digits where the model is nearly certain,
     # which is where a difference from log(1) would round them away.
     e.scatter_(1, target, 0.0)
     others = e.sum(dim=1)
     total = others + own
-    logps = -F.softplus(others.log() - z_target)
-    if entropy_slope is not None and away is not None:
-        factor = shape.factor / total if entropy_scale is None else shape.factor * entropy_scale / total
+    tile.logps.copy_(-F.softplus(others.log() - z_target))
+    tile.entropy.copy_(total.log() - weighted / total)
+    if tile.entropy_slope is not None and away is not None:
+        factor = _scaled(shape.factor, tile.entropy_scale) / total
         away.sub_((weighted / total)[:, None])  # log p + entropy, in which log(total) cancels
         towards = e.scatter(1, target, own[:, None]).mul_(away).mul_(-factor[:, None])
-        entropy_slope.copy_(towards if bend is None else towards.mul_(bend))
-    if slope is not None:
-        factor = shape.factor / total if scale is None else shape.factor * scale / total
+        tile.entropy_slope.copy_(towards if bend is None else towards.mul_(bend))
+    if tile.slope is not None:
+        factor = _scaled(shape.factor, tile.scale) / total
         e.mul_(-factor[:, None])
         e.scatter_(1, target, (factor * others)[:, None])
-        slope.copy_(e if bend is None else e.mul_(bend))
-    return logps, total.log() - weighted / total
+        tile.slope.copy_(e if bend is None else e.mul_(bend))
 
 
-def _launch(
-    product: Tensor,
-    ids: Tensor,
-    shape: LogitShape,
-    logps: Tensor,
-    entropy: Tensor,
-    slope: Tensor | None,
-    scale: Tensor | None,
-    entropy_slope: Tensor | None,
-    entropy_scale: Tensor | None,
-) -> None:
+def _scaled(factor: float, scale: Tensor | None) -> Tensor | float:
+    return factor if scale is None else factor * scale
+
+
+def _launch(tile: _Tile, shape: LogitShape) -> None:
     from lydite.kernels import programs_logps
 
+    product = tile.product
     rows, vocabulary = product.shape
     assert product.stride(1) == 1, f"the numbers of a row are {product.stride(1)} apart"
     capped = shape.softcap is not None
@@ -177,18 +192,21 @@ def _launch(
     parts = -(-vocabulary // PART)
     partial = torch.empty((3, rows, parts), dtype=torch.float32, device=product.device)
     terms = torch.empty((rows, 4), dtype=torch.float32, device=product.device)
-    ids, stride = ids.contiguous(), product.stride(0)
+    ids, stride = tile.ids.contiguous(), product.stride(0)
     programs_logps.fold[(rows * parts,)](
         product, ids, partial, vocabulary, stride, parts, first, last, cap,
         CAPPED=capped, PART=PART, BLOCK=FOLD_BLOCK, num_warps=WARPS, enable_fp_fusion=True,
     )  # fmt: skip
     programs_logps.merge[(rows,)](
-        product, ids, partial, logps, entropy, terms, stride, parts, first, last, cap,
+        product, ids, partial, tile.logps, tile.entropy, terms, stride, parts, first, last, cap,
         CAPPED=capped, PARTS=1 << (parts - 1).bit_length(), num_warps=1, enable_fp_fusion=True,
     )  # fmt: skip
     blocks = -(-vocabulary // SLOPE_BLOCK)
     # The entropy's first: the other may take the products' place.
-    for out, factors, of_entropy in ((entropy_slope, entropy_scale, True), (slope, scale, False)):
+    for out, factors, of_entropy in (
+        (tile.entropy_slope, tile.entropy_scale, True),
+        (tile.slope, tile.scale, False),
+    ):
         if out is None:
             continue
         assert out.stride(1) == 1, f"the numbers of a row are {out.stride(1)} apart"

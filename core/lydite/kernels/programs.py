@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators, allow-untyped-calls
-"""The Triton programs; who imports this module has triton.
+"""The Triton programs for NF4 weights. Importing this module needs triton.
 
 A Triton program is compiled from its source, so its arguments carry no types but `constexpr`. Sizes are in weights,
 `words` are four bytes of eight weights. The sixteen values of NF4 lie in shared memory, and every weight is one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from lydite.errors import ModelError
@@ -18,10 +18,13 @@ _CALLING: Final = (
 
 
 class Chat:
-    """A tokenizer's chat template, and what it can do."""
+    """A tokenizer with its chat template: from messages to tokens, and from tokens to text."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, *, shown: Collection[str] = ()) -> None:
+        """Special tokens are left out of a text, except for those that `shown` names."""
+        vocabulary = tokenizer.get_vocab()
         self._tokenizer = tokenizer
+        self._left_out = _special_ids(tokenizer) - {vocabulary.get(one) for one in shown}
         self.has_template = bool(tokenizer.chat_template)
         self.has_system_role = self.has_template and self._shows_system()
 
@@ -62,6 +65,15 @@ class Chat:
         token_ids = tuple(self._tokenizer(text, add_special_tokens=False).input_ids)
         return Prompt(sample, text, token_ids, tuple(opening))
 
+    def text(self, token_ids: Sequence[int]) -> tuple[str, str]:
+        """The text of tokens without special ones, and with them."""
+        shown = [one for one in token_ids if one not in self._left_out]
+        raw: str = self._tokenizer.decode(list(token_ids), skip_special_tokens=False)
+        if len(shown) == len(token_ids):
+            return raw, raw
+        text: str = self._tokenizer.decode(shown, skip_special_tokens=False)
+        return text, raw
+
     def end_of_turn(self) -> int | None:
         """The special token that the template puts behind an answer, or None."""
         if not self.has_template:
@@ -74,7 +86,7 @@ class Chat:
             return None
         behind = text.rpartition(PROBE)[2].lstrip()
         ids = self._tokenizer(behind, add_special_tokens=False).input_ids if behind else []
-        return ids[0] if ids and ids[0] in special_ids(self._tokenizer) else None
+        return ids[0] if ids and ids[0] in _special_ids(self._tokenizer) else None
 
     def _render(self, sample: Sample, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
         unfinished = bool(messages) and messages[-1]["role"] == "assistant"
@@ -87,6 +99,8 @@ class Chat:
                 continue_final_message=unfinished,
             )
         except Exception as error:
+            if len(fewer := alternating(messages)) < len(messages):
+                return self._render(sample, fewer, tools)
             roles = ", ".join(one["role"] for one in messages)
             raise ModelError(
                 f"the model's chat template refuses sample {sample.id!r} (roles: {roles}): {error}"
@@ -116,10 +130,21 @@ def _named(tool: Mapping[str, Any]) -> str:
     return str(tool.get("function", {}).get("name", ""))
 
 
-def special_ids(tokenizer: Any) -> set[int]:
+def _special_ids(tokenizer: Any) -> set[int]:
     """Ids of every token that is a mark and no text."""
     added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     return added | set(tokenizer.all_special_ids)
+
+
+def alternating(messages: Sequence[Message]) -> list[Message]:
+    """Messages of one role behind each other as one, for templates that want the speakers to take turns."""
+    found: list[Message] = []
+    for one in messages:
+        if found and found[-1]["role"] == one["role"]:
+            found[-1] = {"role": one["role"], "content": f"{found[-1]['content']}\n\n{one['content']}"}
+        else:
+            found.append(one)
+    return found
 
 
 def _with_preface(turns: Sequence[Message], preface: str, *, as_system: bool) -> list[Message]:

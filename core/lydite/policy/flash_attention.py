@@ -27,7 +27,7 @@ from torch.autograd.function import once_differentiable
 
 from lydite.kernels.merge import add_rows, merge_into
 from lydite.policy.layout import Layout, Places, Windowed
-from lydite.policy.varlen import FLASH, VarlenCalls
+from lydite.policy.varlen import FLASH, Attended, Sight, VarlenCalls
 
 
 def two_calls(
@@ -55,16 +55,14 @@ class _TwoCalls(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, places: Places, scale: float, calls: VarlenCalls
     ) -> Tensor:
-        output, lse, own_state = calls.forward(query, key, value, places.own, causal=True, scale=scale)
+        output, lse, own_state = calls.forward(query, key, value, Sight(places.own, scale, causal=True))
         expected = (query.shape[1], query.shape[0])
         if tuple(lse.shape) != expected:
             raise RuntimeError(f"a log-sum-exp of shape {expected} was expected of this torch, got {tuple(lse.shape)}")
         across_state: tuple[Tensor, ...] = ()
         if places.across is not None:
-            late, before, after = _gathered(query, key, value, places)
-            second, second_lse, across_state = calls.forward(
-                late, before, after, places.across, causal=False, scale=scale
-            )
+            sight = Sight(places.across, scale, causal=False)
+            second, second_lse, across_state = calls.forward(*_gathered(query, key, value, places), sight)
             merge_into(output, lse, second, second_lse, places.completions)
         ctx.save_for_backward(query, key, value, output, lse)
         ctx.places, ctx.scale, ctx.calls = places, scale, calls
@@ -77,24 +75,18 @@ class _TwoCalls(torch.autograd.Function):
         query, key, value, output, lse = ctx.saved_tensors
         places, calls, gradient = ctx.places, ctx.calls, gradient.contiguous()
         own_state, across_state = ctx.states
-        dq, dk, dv = calls.backward(
-            gradient, query, key, value, output, lse, own_state, places.own, causal=True, scale=ctx.scale
-        )
+        whole = Attended(output, lse, own_state)
+        dq, dk, dv = calls.backward(gradient, query, key, value, whole, Sight(places.own, ctx.scale, causal=True))
         if places.across is not None:
-            late, before, after = _gathered(query, key, value, places)
+            late = places.completions
+            part = Attended(output.index_select(0, late), lse.index_select(1, late), across_state)
             more_q, more_k, more_v = calls.backward(
-                gradient.index_select(0, places.completions),
-                late,
-                before,
-                after,
-                output.index_select(0, places.completions),
-                lse.index_select(1, places.completions),
-                across_state,
-                places.across,
-                causal=False,
-                scale=ctx.scale,
+                gradient.index_select(0, late),
+                *_gathered(query, key, value, places),
+                part,
+                Sight(places.across, ctx.scale, causal=False),
             )
-            add_rows(dq, places.completions, more_q)
+            add_rows(dq, late, more_q)
             add_rows(dk, places.prompts, more_k)
             add_rows(dv, places.prompts, more_v)
         return dq, dk, dv, None, None, None
@@ -123,29 +115,21 @@ class _OneCall(torch.autograd.Function):
         window: int,
         calls: VarlenCalls,
     ) -> Tensor:
+        sight = Sight(placed.segments, scale, causal=True, window=window)
         seen = key.index_select(0, placed.keys), value.index_select(0, placed.keys)
-        output, lse, state = calls.forward(query, *seen, placed.segments, causal=True, scale=scale, window=window)
+        output, lse, state = calls.forward(query, *seen, sight)
         ctx.save_for_backward(query, key, value, output, lse)
-        ctx.placed, ctx.scale, ctx.window, ctx.calls, ctx.state = placed, scale, window, calls, state
+        ctx.keys, ctx.sight, ctx.calls, ctx.state = placed.keys, sight, calls, state
         return output
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator,unused-ignore]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, output, lse = ctx.saved_tensors
-        keys = ctx.placed.keys
+        keys = ctx.keys
+        seen = key.index_select(0, keys), value.index_select(0, keys)
         dq, dk, dv = ctx.calls.backward(
-            gradient.contiguous(),
-            query,
-            key.index_select(0, keys),
-            value.index_select(0, keys),
-            output,
-            lse,
-            ctx.state,
-            ctx.placed.segments,
-            causal=True,
-            scale=ctx.scale,
-            window=ctx.window,
+            gradient.contiguous(), query, *seen, Attended(output, lse, ctx.state), ctx.sight
         )
         return dq, _scattered(dk, keys, key), _scattered(dv, keys, value), None, None, None, None
 

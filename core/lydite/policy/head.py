@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,16 @@ class Head:
     def trainable(self) -> bool:
         """True when the head itself is trained, as in full fine-tuning."""
         return self.weight.requires_grad or (self.bias is not None and self.bias.requires_grad)
+
+
+def head_of(causal: Any) -> Head:
+    """The output head of a causal model as plain tensors."""
+    layer, text = causal.get_output_embeddings(), causal.config.get_text_config(decoder=True)
+    scale = float(getattr(text, "logit_scale", None) or getattr(text, "lm_head_multiplier", None) or 1.0)
+    if divisor := getattr(text, "logits_scaling", None):
+        scale /= float(divisor)
+    softcap = getattr(text, "final_logit_softcapping", None)
+    return Head(layer.weight, getattr(layer, "bias", None), scale, None if softcap is None else float(softcap))
 
 
 def head_product(hidden: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:

@@ -53,17 +53,26 @@ def load_policy(
     causal, tokenizer = _read(model, source, held_in)
     family = plugins.family(causal.config.get_text_config(decoder=True).model_type)
     _set_template(tokenizer, model, family)
+    switch = None
     if not lora.enabled:
-        causal = causal.to(device)
-        policy = _policy(model, causal, causal, tokenizer, family, device, dtype, None, source)
-        return _checked(policy)
-    causal = _frozen(model, causal, device if share_out is None else torch.device("cpu"), dtype)
-    targets = family.lora_targets if family is not None else tuple(linear_names(trunk_of(causal)))
-    wrapped, switch = attach_adapter(causal, trunk_of(causal), lora, targets, seed, model.path)
-    install_fused_layers(trunk_of(causal), switch)
-    if share_out is not None:
-        share_out(causal, device)
-    return _checked(_policy(model, wrapped, causal, tokenizer, family, device, dtype, switch, source))
+        wrapped = causal = causal.to(device)
+    else:
+        causal = _frozen(model, causal, device if share_out is None else torch.device("cpu"), dtype)
+        targets = family.lora_targets if family is not None else tuple(linear_names(trunk_of(causal)))
+        wrapped, switch = attach_adapter(causal, trunk_of(causal), lora, targets, seed, model.path)
+        install_fused_layers(trunk_of(causal), switch)
+        if share_out is not None:
+            share_out(causal, device)
+
+    def load_start() -> Any:
+        start, _ = _read(model, source, dtype)
+        return start.to(device).eval().requires_grad_(False)
+
+    policy = Policy(
+        model=wrapped, causal=causal, tokenizer=tokenizer, family=family, device=device, dtype=dtype, switch=switch,
+        load_start=load_start,
+    )  # fmt: skip
+    return _checked(policy)
 
 
 def load_base(model: ModelConfig) -> Any:
@@ -87,33 +96,6 @@ def _frozen(model: ModelConfig, causal: Any, device: torch.device, dtype: torch.
         quantise_linears(causal, keep_16bit=model.keep_16bit, skip={head}, dtype=dtype, device=device)
         causal.is_loaded_in_4bit = True  # tells peft which kind of layer it wraps
     return _moved(causal, device)
-
-
-def _policy(
-    config: ModelConfig,
-    model: Any,
-    causal: Any,
-    tokenizer: Any,
-    family: Family | None,
-    device: torch.device,
-    dtype: torch.dtype,
-    switch: Any,
-    source: Source,
-) -> Policy:
-    def load_start() -> Any:
-        start, _ = _read(config, source, dtype)
-        return start.to(device).eval().requires_grad_(False)
-
-    return Policy(
-        model=model,
-        causal=causal,
-        tokenizer=tokenizer,
-        family=family,
-        device=device,
-        dtype=dtype,
-        switch=switch,
-        load_start=load_start,
-    )
 
 
 def _device(config: ModelConfig) -> torch.device:

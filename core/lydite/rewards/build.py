@@ -11,12 +11,13 @@ from lydite.plugins import Plugins
 from lydite.rewards.binding import Binding, bind
 from lydite.rewards.cache import VerdictCache
 from lydite.rewards.calls import Spread, here
+from lydite.rewards.cascade import Cascade
 from lydite.rewards.compose import Rule
 from lydite.rewards.episode import with_episode_reward
 from lydite.rewards.pool import Pool, make_pool
 from lydite.rewards.shaping import NAME as LENGTH
 from lydite.rewards.shaping import LengthShaping
-from lydite.rewards.stack import Cascade, RewardStack
+from lydite.rewards.stack import RewardStack
 from lydite.rewards.window import ErrorWindow
 
 

@@ -99,7 +99,7 @@ class Lane:
         return future.result()
 
     def forget(self, key: str) -> None:
-        """Takes note that the process has not got this reward after all."""
+        """Notes that the process does not have this reward after all."""
         self._known.discard(key)
 
     @property

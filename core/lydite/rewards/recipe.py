@@ -1,4 +1,4 @@
-"""How a worker process comes by a reward: imported where it has a name, pickled by value where it has none."""
+"""How a worker process gets a reward: imported where it has a name, pickled by value where it has none."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ _setup: dict[str, Any] = {}
 
 
 def prepare(limits: Limits, slots: MutableSequence[float]) -> None:
-    """Makes this process a worker: a process group of its own, no terminal, limits, and no life of its own."""
+    """Makes this process a worker: its own process group, no terminal, limits, and an end once the trainer ends."""
     os.setsid()  # so that one signal reaches this worker and all that its verifiers start
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):

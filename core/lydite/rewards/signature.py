@@ -16,6 +16,7 @@ from lydite.rewards.trl_style import PROVIDED
 
 GIVEN_TO_GROUPS: Final = frozenset({"group", "sample", "prompt", "reference", "judge"})
 """What a group reward may be given; the rest of `GIVEN` belongs to a single completion."""
+_CATCH_ALL: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def wanted(
@@ -24,7 +25,8 @@ def wanted(
     """The names of GIVEN, the required and the optional columns that the function takes.
 
     Raises:
-        ConfigError: when a group reward asks for what belongs to one completion.
+        ConfigError: when a group reward asks for what belongs to one completion, and when a function takes the
+            completion for a text or names nothing at all.
     """
     parameters = inspect.signature(function).parameters
     names = positional_names(function)
@@ -37,6 +39,16 @@ def wanted(
         )
         names = tuple(one for one in names if one not in PROVIDED)
         return (), *_split(names, parameters)
+    if not names and any(one.kind in _CATCH_ALL for one in parameters.values()):
+        raise ConfigError(
+            f"{what} names nothing that it judges, and *args and **kwargs are given nothing; name what it needs: "
+            "text, answer, reference, a column of the data, ..."
+        )
+    if "completion" in names and hints_of(function).get("completion") is str:
+        raise ConfigError(
+            f"{what} takes `completion: str`, and a completion is a lydite.Completion; name `text: str` for the whole "
+            "text, or `answer: str` for the answer that the format found"
+        )
     given = tuple(one for one in names if one in GIVEN)
     for one in given:
         if kind == "group" and one not in GIVEN_TO_GROUPS:

@@ -1,4 +1,4 @@
-"""How a worker process comes to life: spawned, with limits, and without the user's `__main__`.
+"""How a worker process is started: spawned, with limits, and without the user's `__main__`.
 
 Multiprocessing runs the parent's main script again in every spawned child, so that functions of `__main__`
 can be unpickled there. Rewards do not need that (see `recipe`), and it would cost: a script that imports

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 from lydite.contracts import Format, PaysFor
-from lydite.errors import CheckpointError, RewardError
+from lydite.errors import CheckpointError
 from lydite.rewards.binding import Binding
 from lydite.rewards.cache import VerdictCache
 from lydite.rewards.calls import Spread, here
-from lydite.rewards.compose import Rule, compose_group, fallback_places, wants_fallback, weight_at, worst_of
+from lydite.rewards.cascade import Cascade, Cascades, Verdicts
+from lydite.rewards.compose import Rule, weight_at, worst_of
 from lydite.rewards.gold import compares_with_gold, gold_groups, misjudged
+from lydite.rewards.groups import read_group, scored_groups
 from lydite.rewards.inline import InlineRunner
 from lydite.rewards.judging import Judged, Judging
 from lydite.rewards.metrics import step_metrics, step_timings
@@ -23,17 +24,7 @@ from lydite.rewards.shaping import NAME as LENGTH
 from lydite.rewards.shaping import LengthShaping
 from lydite.rewards.verdicts import settled
 from lydite.rewards.window import ErrorWindow
-from lydite.types import Completion, Generated, Group, Rollout, Sample, Scored, ScoredCompletion, ScoredGroup, Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Cascade:
-    """A reward that is asked only about what another did not pass."""
-
-    after: str
-    """Name of the other reward."""
-    share: float
-    """At most this share of a step's completions."""
+from lydite.types import Group, Rollout, Sample, Scored, ScoredGroup, Verdict
 
 
 class RewardStack:
@@ -56,7 +47,7 @@ class RewardStack:
     ) -> None:
         self._phases = phases
         self._rules = rules
-        self._cascades = cascades
+        self._cascades = Cascades(cascades, rules)
         self._length = length
         self._format = format
         self._max_steps = max_steps
@@ -87,11 +78,6 @@ class RewardStack:
         """The rewards that ask a judge."""
         return tuple(one.name for one in self._bindings() if one.judge is not None and self._pays(one.name))
 
-    @property
-    def columns_needed(self) -> frozenset[str]:
-        """Columns of the data set that the rewards cannot do without."""
-        return frozenset(column for binding in self._bindings() for column in binding.needed_columns)
-
     def check_columns(self, columns: Iterable[str]) -> None:
         """Nothing, when the data set has every column that a reward asks for.
 
@@ -109,10 +95,10 @@ class RewardStack:
             RewardError: when a reward's errors exceed their share, a reward cannot be loaded, workers do not
                 start, or the format raises.
         """
-        groups = [self._read(rollout) for rollout in rollouts]
+        groups = [read_group(rollout, self._format) for rollout in rollouts]
         judged, verdicts = self._judged(rollouts, groups, step, frozenset(self._rules))
         self._count_errors(groups, judged, verdicts)
-        scored = self._all_composed(rollouts, groups, verdicts, step)
+        scored = scored_groups(rollouts, groups, self._rules, verdicts, step)
         logged = {name: value for one in judged.values() for name, value in one.logged.items()}
         return Scored(
             scored,
@@ -125,10 +111,10 @@ class RewardStack:
 
         Totals are over those rewards alone. Errors are not counted: a probe never stops a run.
         """
-        asked = self._with_what_they_stand_on(names)
-        groups = [self._read(rollout) for rollout in rollouts]
+        asked = self._cascades.with_what_they_stand_on(names)
+        groups = [read_group(rollout, self._format) for rollout in rollouts]
         _, verdicts = self._judged(rollouts, groups, step, asked)
-        return self._all_composed(rollouts, groups, verdicts, step)
+        return scored_groups(rollouts, groups, self._rules, verdicts, step)
 
     def judge_references(self, samples: Sequence[Sample]) -> dict[str, str]:
         """By sample id, why a sample's own reference does not pass; samples that pass are not in it.
@@ -144,7 +130,7 @@ class RewardStack:
         phase = [
             one
             for one in self._bindings()
-            if one.name not in self._cascades and compares_with_gold(one, self._rules[one.name])
+            if one.name not in self._cascades.by_name and compares_with_gold(one, self._rules[one.name])
         ]
         said = self._ask(phase, {one.name: places for one in phase}, groups, [((),)] * len(groups), step=0)
         found: dict[str, str] = {}
@@ -159,7 +145,7 @@ class RewardStack:
         return {"windows": {name: window.state() for name, window in self._windows.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state.
+        """Puts back what `state_dict` gave.
 
         Raises:
             CheckpointError: when it is not the state of a stack with these rewards.
@@ -188,7 +174,7 @@ class RewardStack:
         judged: dict[str, Judged] = {}
         for whole_phase in self._phases:
             phase = [binding for binding in whole_phase if binding.name in names]
-            asked = {binding.name: self._asked(binding, places, verdicts) for binding in phase}
+            asked = {binding.name: self._cascades.asked(binding.name, places, verdicts) for binding in phase}
             with self.while_judging():
                 said = self._ask(phase, asked, groups, token_ids, step)
             for binding, answers in zip(phase, said, strict=True):
@@ -206,51 +192,12 @@ class RewardStack:
             }
         return judged, verdicts
 
-    def _with_what_they_stand_on(self, names: Sequence[str]) -> frozenset[str]:
-        """The names, and every reward that one of them falls back from or counts only beside."""
-        found: set[str] = set()
-        left = list(names)
-        while left:
-            name = left.pop()
-            if name in found:
-                continue
-            found.add(name)
-            cascade, only_if = self._cascades.get(name), self._rules[name].only_if
-            left += [one for one in (cascade.after if cascade else None, only_if) if one is not None]
-        return frozenset(found)
-
     def _pays(self, name: str) -> bool:
         rule = self._rules[name]
         return rule.gate or rule.weight > 0 or (rule.weight_to or 0.0) > 0
 
     def _bindings(self) -> list[Binding]:
         return [binding for phase in self._phases for binding in phase]
-
-    def _read(self, rollout: Rollout) -> Group:
-        completions = tuple(self._parsed(one, index) for index, one in enumerate(rollout.completions))
-        return Group(rollout.prompt.sample, completions)
-
-    def _parsed(self, generated: Generated, index: int) -> Completion:
-        try:
-            parsed = self._format.parse(generated.text)
-        except Exception as error:
-            raise RewardError(
-                f"the format {type(self._format).__name__} raised {type(error).__name__}: {error}; a format returns a "
-                "FormatError for what it cannot read, and never raises"
-            ) from error
-        return Completion(
-            generated.text, parsed, generated.raw, generated.sampled, generated.finish_reason, index, generated.episode
-        )
-
-    def _asked(
-        self, binding: Binding, places: Sequence[Place], verdicts: Mapping[str, Mapping[Place, Verdict]]
-    ) -> list[Place]:
-        cascade = self._cascades.get(binding.name)
-        if cascade is None:
-            return list(places)
-        before = [verdicts[cascade.after][place] for place in places]
-        chosen = fallback_places(before, self._rules[cascade.after].pass_at, cascade.share)
-        return [places[one] for one in chosen]
 
     def _ask(
         self,
@@ -277,25 +224,17 @@ class RewardStack:
         return self._judging.judge(list(zip(bindings, requests, strict=True)))
 
     def _completed(
-        self,
-        binding: Binding,
-        answers: Judged,
-        places: Sequence[Place],
-        asked: Sequence[Place],
-        verdicts: Mapping[str, Mapping[Place, Verdict]],
+        self, binding: Binding, answers: Judged, places: Sequence[Place], asked: Sequence[Place], verdicts: Verdicts
     ) -> dict[Place, Verdict]:
         """A verdict for every completion: those of a cascade that were not asked about abstain."""
-        cascade, wanted = self._cascades.get(binding.name), set(asked)
-        complete = {}
-        for place in places:
-            if place in wanted:
-                verdict = answers.verdicts[place]
-            else:
-                assert cascade is not None
-                over = wants_fallback(verdicts[cascade.after][place], self._rules[cascade.after].pass_at)
-                verdict = Verdict.abstain("fallback.share" if over else "fallback.not_asked")
-            complete[place] = self._settled(binding, verdict)
-        return complete
+        wanted = set(asked)
+        said = {
+            place: answers.verdicts[place]
+            if place in wanted
+            else self._cascades.not_asked(binding.name, place, verdicts)
+            for place in places
+        }
+        return {place: self._settled(binding, verdict) for place, verdict in said.items()}
 
     def _settled(self, binding: Binding, verdict: Verdict) -> Verdict:
         return settled(
@@ -305,44 +244,7 @@ class RewardStack:
             version=binding.version,
         )
 
-    def _count_errors(
-        self,
-        groups: Sequence[Group],
-        judged: Mapping[str, Judged],
-        verdicts: Mapping[str, Mapping[Place, Verdict]],
-    ) -> None:
+    def _count_errors(self, groups: Sequence[Group], judged: Mapping[str, Judged], verdicts: Verdicts) -> None:
         for name, answers in judged.items():
             for place in sorted(answers.verdicts):
                 self._windows[name].add(verdicts[name][place], groups[place[0]].sample.id)
-
-    def _all_composed(
-        self,
-        rollouts: Sequence[Rollout],
-        groups: Sequence[Group],
-        verdicts: Mapping[str, Mapping[Place, Verdict]],
-        step: int,
-    ) -> tuple[ScoredGroup, ...]:
-        rules = {name: rule for name, rule in self._rules.items() if name in verdicts}
-        return tuple(
-            self._composed(rollout, group, number, rules, verdicts, step)
-            for number, (rollout, group) in enumerate(zip(rollouts, groups, strict=True))
-        )
-
-    def _composed(
-        self,
-        rollout: Rollout,
-        group: Group,
-        number: int,
-        rules: Mapping[str, Rule],
-        verdicts: Mapping[str, Mapping[Place, Verdict]],
-        step: int,
-    ) -> ScoredGroup:
-        by_name = {name: [verdicts[name][number, index] for index in range(len(group.completions))] for name in rules}
-        composed = compose_group(rules, by_name, step)
-        return ScoredGroup(
-            rollout.prompt,
-            tuple(
-                ScoredCompletion(generated, completion, one.components, one.reward, 0.0)
-                for generated, completion, one in zip(rollout.completions, group.completions, composed, strict=True)
-            ),
-        )

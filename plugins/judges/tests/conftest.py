@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,12 @@ from typing import Any
 import pytest
 
 import lydite_judges.asking
+from lydite import Sample
+from lydite.builtin import Plain
+from lydite.config import RunConfig
+from lydite.plugins import load_plugins
+from lydite.rewards import build_stack
+from lydite.types import Generated, Prompt, Rollout, ScoredCompletion
 
 
 class Server(ThreadingHTTPServer):
@@ -87,3 +93,33 @@ def server() -> Iterator[Server]:
         yield one
         one.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def by_a_stack() -> Callable[..., list[ScoredCompletion]]:
+    """What a stack with `judge/yes` makes of texts, each the one answer to a prompt, in worker processes."""
+
+    def score(
+        texts: Sequence[str], prompt: str, options: dict[str, Any], judge_options: dict[str, Any], *, workers: int
+    ) -> list[ScoredCompletion]:
+        reward = {"use": "judge/yes", "judge": "openai", "options": options, "judge_options": judge_options}
+        config = RunConfig.model_validate(
+            {
+                "model": {"path": "nowhere"},
+                "data": {"use": "nothing"},
+                "rewards": {"polite": reward},
+                "stack": {"workers": workers, "max_error_share": 1.0},
+            }
+        )
+        rollouts = [
+            Rollout(Prompt(Sample(str(place), prompt), prompt, (1,)), (Generated((1,), text, text, "stop"),))
+            for place, text in enumerate(texts)
+        ]
+        stack = build_stack(config, load_plugins(allow=["lydite-judges"]), Plain())
+        try:
+            groups = stack.score(rollouts, step=1).groups
+        finally:
+            stack.close()
+        return [group.completions[0] for group in groups]
+
+    return score

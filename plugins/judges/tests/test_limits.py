@@ -19,8 +19,6 @@ from lydite.options import check_options
 from lydite_judges import BudgetSpent, JudgeError, Limits, openai
 from lydite_judges.ledger import FIELDS, Booking, Ledger, ledger_of_this_run
 
-NONE = Limits()
-
 
 def ask(server: Any, text: str = "Is 2 even?", **options: Any) -> str:
     given = {"base_url": server.url, "model": "m", "retries": 0, "cache": 0, **options}

@@ -15,14 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lydite import Message, Sample, Status
-from lydite.builtin import Plain
-from lydite.config import RunConfig
+from lydite import Message, Status, Verdict
 from lydite.contracts import spec_of
 from lydite.options import check_options, option_parameters
-from lydite.plugins import load_plugins
-from lydite.rewards import build_stack
-from lydite.types import Generated, Prompt, Rollout
 from lydite_judges import BudgetSpent, Canary, Limits, canaries, engine, openai, sanitised, yes
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -263,53 +258,33 @@ def silent(handler: Any) -> None:
     ],
 )
 def test_through_the_stack_an_outage_is_the_prompts_error(
-    server: Any, replies: Any, status: str, score: float | None, reason: str
+    server: Any, scored: Callable[..., Any], replies: Any, status: str, score: float | None, reason: str
 ) -> None:
     server.replies = replies
-    for verdict, reward in scored(server, {}):
+    for verdict, reward in scored():
         assert (verdict.status.value, verdict.score, verdict.reason) == (status, score, reason)
         assert reward == score
         assert status == "ok" or verdict.scope == "prompt"
 
 
-def test_through_the_stack_a_spent_budget_is_the_prompts_error(server: Any) -> None:
+def test_through_the_stack_a_spent_budget_is_the_prompts_error(server: Any, scored: Callable[..., Any]) -> None:
     server.replies, server.usage = ["yes"], {"prompt_tokens": 10**6, "completion_tokens": 0}
     limits = {"max_cost": 0.5, "price_in": 1.0, "at_once": 1}
-    (first, _), (second, reward) = sorted(scored(server, {"limits": limits}), key=lambda one: one[0].status == "error")
+    (first, _), (second, reward) = sorted(scored(limits=limits), key=lambda one: one[0].status == "error")
     assert (first.reason, second.reason, second.scope, reward) == ("judge.yes", "judge.budget", "prompt", None)
     assert len(server.requests) == 1
 
 
-def scored(server: Any, judge_options: dict[str, Any]) -> list[tuple[Any, float | None]]:
-    """The verdicts on two completions of two prompts, from worker processes, with what each earned."""
-    config = RunConfig.model_validate(
-        {
-            "model": {"path": "nowhere"},
-            "data": {"use": "nothing"},
-            "rewards": {
-                "polite": {
-                    "use": "judge/yes",
-                    "judge": "openai",
-                    "options": {"question": "Polite?"},
-                    "judge_options": {
-                        "base_url": server.url, "model": "m", "retries": 0, "timeout": 0.5, **judge_options
-                    },
-                }
-            },
-            "stack": {"workers": 1, "max_error_share": 1.0},
-        }
-    )  # fmt: skip
-    stack = build_stack(config, load_plugins(allow=["lydite-judges"]), Plain())
-    try:
-        texts = ("Good day.", "Hello.")
-        rollouts = [
-            Rollout(Prompt(Sample(text, "Greet."), "Greet.", (1,)), (Generated((1,), text, text, "stop"),))
-            for text in texts
-        ]
-        groups = stack.score(rollouts, step=1).groups
-    finally:
-        stack.close()
-    return [(one.components["polite"].verdict, one.reward) for group in groups for one in group.completions]
+@pytest.fixture
+def scored(server: Any, by_a_stack: Callable[..., Any]) -> Callable[..., list[tuple[Verdict, float | None]]]:
+    """The verdicts on two completions of two prompts, with what each earned."""
+
+    def score(**judge_options: Any) -> list[tuple[Verdict, float | None]]:
+        given = {"base_url": server.url, "model": "m", "retries": 0, "timeout": 0.5, **judge_options}
+        found = by_a_stack(("Good day.", "Hello."), "Greet.", {"question": "Polite?"}, given, workers=1)
+        return [(one.components["polite"].verdict, one.reward) for one in found]
+
+    return score
 
 
 # What it promises

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from lydite import Message, Sample, Status, Verdict
-from lydite.builtin import Plain
-from lydite.config import LoraConfig, ModelConfig, RunConfig
+from lydite import Message, Status, Verdict
+from lydite.config import LoraConfig, ModelConfig
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, load_policy
-from lydite.rewards import build_stack
 from lydite.rollout.chat_server import ChatServer
 from lydite.rollout.hf import HfEngine
-from lydite.types import Generated, Prompt, Rollout
 from lydite_judges import JudgeError, canaries, openai
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
+
+Judged = Callable[..., list[Verdict]]
 
 QUESTION = "Is 2 + 2 equal to 4?"  # one that so small a model says yes to now and then
 POLITE = "Good day, dear reader. Thank you so much for your time."
@@ -48,34 +47,17 @@ def ask(server: ChatServer, text: str, **options: Any) -> str:
     return asyncio.run(openai([Message(role="user", content=text)], **{**given, **options}))
 
 
-def judged(server: ChatServer, *texts: str, **judge_options: Any) -> list[Verdict]:
-    """The verdicts of `judge/yes` on these texts, from two worker processes."""
-    options = {"base_url": server.url, "model": "base", "api_key_env": "SMOL_KEY", "retries": 1, "max_tokens": 8}
-    config = RunConfig.model_validate(
-        {
-            "model": {"path": "nowhere"},
-            "data": {"use": "nothing"},
-            "rewards": {
-                "polite": {
-                    "use": "judge/yes",
-                    "judge": "openai",
-                    "options": {"question": QUESTION, "show_prompt": False},
-                    "judge_options": {**options, **judge_options},
-                }
-            },
-            "stack": {"workers": 2, "max_error_share": 1.0},
-        }
-    )
-    stack = build_stack(config, load_plugins(allow=["lydite-judges"]), Plain())
-    try:
-        rollouts = [
-            Rollout(Prompt(Sample(str(place), "Greet the reader."), "", (1,)), (Generated((1,), text, text, "stop"),))
-            for place, text in enumerate(texts)
-        ]
-        groups = stack.score(rollouts, step=1).groups
-    finally:
-        stack.close()
-    return [group.completions[0].components["polite"].verdict for group in groups]
+@pytest.fixture
+def judged(by_a_stack: Callable[..., Any]) -> Judged:
+    """The verdicts of `judge/yes` on texts, from two worker processes."""
+
+    def judge(server: ChatServer, *texts: str, **judge_options: Any) -> list[Verdict]:
+        options = {"base_url": server.url, "model": "base", "api_key_env": "SMOL_KEY", "retries": 1, "max_tokens": 8}
+        asked = {"question": QUESTION, "show_prompt": False}
+        found = by_a_stack(texts, "Greet the reader.", asked, {**options, **judge_options}, workers=2)
+        return [one.components["polite"].verdict for one in found]
+
+    return judge
 
 
 def test_real_replies_come_over_http(smol: ChatServer) -> None:
@@ -83,7 +65,7 @@ def test_real_replies_come_over_http(smol: ChatServer) -> None:
     assert ask(smol, "Is water wet? Reply with exactly one word, yes or no.").strip(" .").lower() in ("yes", "no")
 
 
-def test_the_reward_has_real_verdicts_from_worker_processes(smol: ChatServer) -> None:
+def test_the_reward_has_real_verdicts_from_worker_processes(judged: Judged, smol: ChatServer) -> None:
     texts = [POLITE, RUDE, "The sky is blue.", *(f"{RUDE} Number {number}." for number in range(5))]
     verdicts = judged(smol, *texts)
     assert any(one.reason == "judge.yes" and one.score == 1.0 for one in verdicts)
@@ -98,12 +80,14 @@ def test_the_reward_has_real_verdicts_from_worker_processes(smol: ChatServer) ->
     assert sum(same) >= len(same) - 2
 
 
-def test_no_canary_is_paid(smol: ChatServer) -> None:
+def test_no_canary_is_paid(judged: Judged, smol: ChatServer) -> None:
     texts = [one.text for one in canaries()]
     assert [one.score for one in judged(smol, *texts)] == [0.0] * len(texts)
 
 
-def test_a_server_that_goes_away_is_an_error_of_the_prompt(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_goes_away_is_an_error_of_the_prompt(
+    judged: Judged, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ChatServer(HfEngine(policy, max_batch_size=32), policy) as server:
         monkeypatch.setenv("SMOL_KEY", server.token)
         assert judged(server, POLITE)[0].reason in ("judge.yes", "judge.no", "judge.unclear")
@@ -114,7 +98,9 @@ def test_a_server_that_goes_away_is_an_error_of_the_prompt(policy: Policy, monke
     assert "cannot be reached" in str(verdict.evidence)
 
 
-def test_a_wrong_token_and_a_wrong_model_are_told(smol: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_token_and_a_wrong_model_are_told(
+    judged: Judged, smol: ChatServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(JudgeError, match="no model 'basis' here, only base, policy"):
         ask(smol, "Hello", model="basis")
     monkeypatch.setenv("SMOL_KEY", "wrong")
@@ -140,7 +126,7 @@ def test_a_model_that_is_busy_elsewhere_is_asked_again_until_it_is_free(
         opened.__exit__(None, None, None)
 
 
-def test_a_slow_reply_runs_into_the_timeout_and_is_no_score(smol: ChatServer) -> None:
+def test_a_slow_reply_runs_into_the_timeout_and_is_no_score(judged: Judged, smol: ChatServer) -> None:
     with pytest.raises(JudgeError, match=r"no reply within 0\.05 s"):
         ask(smol, "Tell me a long story about a whale.", max_tokens=24, timeout=0.05)
     (verdict,) = judged(smol, POLITE, timeout=0.01, retries=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -12,7 +12,7 @@ from lydite import did_you_mean
 from lydite_code.asserts import read_assert
 from lydite_code.equality import TINY, Leeway, is_true, key, matches, same
 from lydite_code.inside.wire import NoForm, encode
-from lydite_code.problems import BadTests
+from lydite_code.problems import BadTests, items_of
 
 Check: TypeAlias = Literal["equal", "identical", "true", "false"]
 Through: TypeAlias = Literal["", "set", "sorted", "list", "tuple", "len"]
@@ -71,16 +71,8 @@ def read_tests(column: Any) -> tuple[CallTest, ...]:
     Raises:
         BadTests: naming the item, what was expected and what was given.
     """
-    if isinstance(column, str):
-        try:
-            column = json.loads(column)
-        except ValueError as error:
-            raise BadTests("tests.malformed", f"the column `tests` is a text and no JSON: {error}") from None
-    if column is None or (isinstance(column, Sequence) and not column):
-        raise BadTests("tests.missing", "the column `tests` is empty; a program is judged by one test at least")
-    if not isinstance(column, Sequence) or isinstance(column, str | bytes):
-        raise BadTests("tests.malformed", f"the column `tests` must be a list, got {type(column).__name__}")
-    return tuple(_read(item, number) for number, item in enumerate(column, start=1))
+    items = items_of(column, name="tests", one="test")
+    return tuple(_read(item, number) for number, item in enumerate(items, start=1))
 
 
 def _read(item: Any, number: int) -> CallTest:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from typing import Any
+
 from lydite import Evidence, Status, Verdict
 
 
@@ -21,3 +25,21 @@ class BadTests(ValueError):  # noqa: N818 - says what is bad
 def broken(reason: str, detail: str) -> Verdict:
     """An error that is the prompt's or the machine's fault, with an explanation."""
     return Verdict(None, Status.ERROR, reason=reason, evidence=(Evidence(detail, note="error"),), scope="prompt")
+
+
+def items_of(column: Any, *, name: str, one: str) -> Sequence[Any]:
+    """The items of a column that holds a list, or the JSON text of one. `one`: what an item is called.
+
+    Raises:
+        BadTests: when it holds something else, or nothing.
+    """
+    if isinstance(column, str):
+        try:
+            column = json.loads(column)
+        except ValueError as error:
+            raise BadTests("tests.malformed", f"the column `{name}` is a text and no JSON: {error}") from None
+    if column is None or (isinstance(column, Sequence) and not column):
+        raise BadTests("tests.missing", f"the column `{name}` is empty; a program is judged by one {one} at least")
+    if not isinstance(column, Sequence) or isinstance(column, str | bytes):
+        raise BadTests("tests.malformed", f"the column `{name}` must be a list, got {type(column).__name__}")
+    return column

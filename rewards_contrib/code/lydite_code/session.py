@@ -14,12 +14,12 @@ import os
 import secrets
 import select
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator
 from typing import IO, Any, Final, TypeAlias
 
+from lydite_code.inside.descriptors import anonymous_file
 from lydite_code.sandbox import CaseRun, Job, SandboxFault
 
 START_SECONDS: Final = 8.0
@@ -103,20 +103,6 @@ def _message(job: Job, first: int, nonce: str) -> bytes:
         "cases": places,
     }
     return b"".join([json.dumps(head).encode(), b"\n", *cases])
-
-
-def anonymous_file(data: bytes) -> int:
-    """A descriptor of a file that is in no folder and holds the data."""
-    if sys.platform == "linux":
-        fd = os.memfd_create("job")
-    else:
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    left = memoryview(data)
-    while left:
-        left = left[os.write(fd, left) :]
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
 
 
 class _Frames:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from lydite import did_you_mean
-from lydite_code.problems import BadTests
+from lydite_code.problems import BadTests, items_of
 
 _FIELDS: Final = ("stdin", "stdout")
 
@@ -27,16 +26,8 @@ def read_cases(column: Any, *, most: int) -> tuple[Case, ...]:
     Raises:
         BadTests: naming the case, what was expected and what was given.
     """
-    if isinstance(column, str):
-        try:
-            column = json.loads(column)
-        except ValueError as error:
-            raise BadTests("tests.malformed", f"the column `cases` is a text and no JSON: {error}") from None
-    if column is None or (isinstance(column, Sequence) and not column):
-        raise BadTests("tests.missing", "the column `cases` is empty; a program is judged by one case at least")
-    if not isinstance(column, Sequence) or isinstance(column, str | bytes):
-        raise BadTests("tests.malformed", f"the column `cases` must be a list, got {type(column).__name__}")
-    return tuple(_read(item, number, most) for number, item in enumerate(column, start=1))
+    items = items_of(column, name="cases", one="case")
+    return tuple(_read(item, number, most) for number, item in enumerate(items, start=1))
 
 
 def _read(item: Any, number: int, most: int) -> Case:

@@ -89,6 +89,7 @@ def test_tables():
         ("{", "no JSON"),
         ({"call": "f"}, "must be a list, got dict"),
         (7, "must be a list, got int"),
+        ('"abc"', "must be a list, got str"),
         ([7], "test 1 must be a table or an assert statement, got int"),
         ([{"call": "f", "expected": 1}, {"expected": 1}], "test 2: `call` must name a function"),
         ([{"call": "f(", "expected": 1}], "`call` must name a function"),

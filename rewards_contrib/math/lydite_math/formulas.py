@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, Final
 
@@ -48,16 +48,23 @@ def points(names: frozenset[str], whole: frozenset[str], rules: Rules) -> Iterat
         }
 
 
+def _values(
+    gold: Node, given: Node, at: Iterable[dict[str, Any]], rules: Rules
+) -> Iterator[tuple[dict[str, Any], Any, Any]]:
+    """The letters of each point at which two expressions have a value, and these values."""
+    for letters in at:
+        point = Point(letters, rules.budget)
+        try:
+            yield letters, value(gold, point), value(given, point)
+        except NoValueError:
+            continue
+
+
 def _agree(gold: Node, given: Node, names: frozenset[str], rules: Rules) -> bool:
     whole = (_whole_letters(gold) | _whole_letters(given) | rules.integers) & names
     complex_wanted = any(one == Sym("i") for tree in (gold, given) for one in walk(tree))
     agreed = agreed_outside = 0
-    for letters in points(names, whole, rules):
-        point = Point(letters, rules.budget)
-        try:
-            left, right = value(gold, point), value(given, point)
-        except NoValueError:
-            continue
+    for letters, left, right in _values(gold, given, points(names, whole, rules), rules):
         same = same_value(left, right)
         if complex_wanted or (is_real(left) and is_real(right)):
             if not same and not vanishes(abs(left - right), gold, given, letters, rules):
@@ -114,12 +121,7 @@ def proportional(gold: Node, given: Node, rules: Rules, *, positive: bool) -> bo
     ratio: Any = None
     agreed = 0
     whole = (_whole_letters(gold) | _whole_letters(given)) & names
-    for letters in points(names, whole, rules):
-        point = Point(letters, rules.budget)
-        try:
-            left, right = value(gold, point), value(given, point)
-        except NoValueError:
-            continue
+    for _, left, right in _values(gold, given, points(names, whole, rules), rules):
         if not is_real(left) or not is_real(right):
             continue
         if abs(left) < _TINY or abs(right) < _TINY:

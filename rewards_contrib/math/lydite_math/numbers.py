@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from lydite_math.exact import number_of
 from lydite_math.rules import Rules
-from lydite_math.tree import Mul, Node, Num, Pow, walk
+from lydite_math.tree import Mul, Node, Num, Pow
 from lydite_math.values import DIGITS, NoValueError, Point, is_real, value
 
 _FEWEST_DIGITS: Final = 3
@@ -112,11 +112,6 @@ def decimal(node: Node) -> Num | None:
                 shift = int(exponent.value)
                 return Num(first.value * Fraction(10) ** shift, (first.decimals or 0) - shift, first.significant)
     return None
-
-
-def has_decimal(node: Node) -> bool:
-    """Whether a decimal stands somewhere in the expression."""
-    return any(isinstance(one, Num) and one.decimals is not None for one in walk(node))
 
 
 def _digits_behind(number: Num) -> int:

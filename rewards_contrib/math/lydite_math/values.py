@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from typing import Any, Final
 
 import mpmath  # type: ignore[import-untyped]
@@ -286,8 +285,3 @@ def _big(node: Big, point: Point) -> Any:
         term = value(node.body, inner)
         result = result + term if node.name == "sum" else result * term
     return _bounded(result, point)
-
-
-def fraction_at(point: Point, number: Fraction) -> Any:
-    """The number in the point's arithmetic."""
-    return point.arithmetic.mpf(number.numerator) / number.denominator

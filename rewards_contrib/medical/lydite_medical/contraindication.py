@@ -8,7 +8,7 @@ from typing import Any, Literal
 from lydite import Evidence, Verdict, reward
 from lydite_medical.lexicon import Phrase, advice, table
 from lydite_medical.polarity import Sense, sense_of
-from lydite_medical.reply import read_reply, without_echo, without_tags
+from lydite_medical.reply import own_words
 from lydite_medical.words import find_phrase, sentences, words_of
 
 
@@ -36,19 +36,16 @@ def contraindication(
         return Verdict.error(names, scope="prompt")
     if not names:
         return Verdict.abstain("contraindicated.none", scope="prompt")
-    reply = read_reply(answer)
+    reply = own_words(answer, prompt)
     if reply.problem:
         return Verdict(0.0, passed=False, reason=reply.problem)
-    text = without_tags(without_echo(reply.text, prompt))
-    if not any(one.isalnum() for one in text):
-        return Verdict(0.0, passed=False, reason="answer.echo")
-    senses = _senses(text, names)
+    senses = _senses(reply.text, names)
     every = {sense: name for name, found in senses.items() for sense in found}
     refused = [name for name, found in senses.items() if Sense.REFUSED in found]
     if Sense.ADVISED in every:
         reason = "contraindication.contradicted" if refused else "contraindication.recommended"
         return _verdict(0.0, False, reason, every[Sense.ADVISED])
-    if refused and _taken_back(text):
+    if refused and _taken_back(reply.text):
         return _verdict(0.0, False, "contraindication.contradicted", refused[0])
     if len(refused) == len(names) or (refused and refuse == "any"):
         return _verdict(1.0, True, "contraindication.refused", refused[0])

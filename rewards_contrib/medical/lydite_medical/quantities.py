@@ -33,6 +33,9 @@ _TIMES: Final = re.compile(
 _OPERATOR: Final = re.compile(
     r"(?:[0-9)]\s*|\s)x(?=[\s0-9])|[*+\u00f7]\s*[0-9.]|\s/\s*[0-9]|[0-9]\s+/|\u00b1|\^|[0-9]e[0-9]"
 )
+_PER: Final = re.compile(
+    r"(?:/|\bper\b|\ban?\b|\beach\b)\s*([0-9]{1,4})?\s*([^/\s][^/]*?)(?=\s*(?:/|\bper\b|\ban?\b|\beach\b|$))"
+)
 _NUMBER_NEXT: Final = re.compile(r"\s+[0-9]")
 
 
@@ -102,6 +105,20 @@ def read_quantities(text: str) -> Reading:
     return Reading(tuple(_with_rhythms(lower, found)), bare, multiplied or _OPERATOR.search(lower) is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Per:
+    """What a quantity is given per."""
+
+    units: str
+    """As the registry names them, such as " / day"."""
+    count: float
+    """How many of these units: 6 in "per 6 hours"."""
+    kg: bool
+    dose: bool
+    given: bool
+    """Whether it says any such thing."""
+
+
 @lru_cache(maxsize=1)
 def _number_then_unit() -> re.Pattern[str]:
     spelled = "|".join(re.escape(one) for one in sorted(unit_names(), key=len, reverse=True))
@@ -124,28 +141,14 @@ def _quantity(text: str, match: re.Match[str]) -> Quantity | None:
     if unit == "dose":
         return None
     low_unit = names[match["low_unit"]] if match["low_unit"] else unit
-    parts = re.findall(
-        r"(?:/|\bper\b|\ban?\b|\beach\b)\s*([0-9]{1,4})?\s*([^/\s][^/]*?)(?=\s*(?:/|\bper\b|\ban?\b|\beach\b|$))",
-        match["per"] or "",
-    )
-    per_kg = per_dose = False
-    below, divisor = "", 1.0
-    for count, name in parts:
-        denominator = names.get(name.strip())
-        if denominator is None:
-            return None
-        if denominator == KILOGRAM:
-            per_kg = True
-        elif denominator == "dose":
-            per_dose = True
-        else:
-            below += f" / {denominator}"
-            divisor *= float(count or 1)
-    if divisor == 0.0:
+    per = _per(match["per"] or "")
+    if per is None:
         return None
-    factor, dimension = scale(unit + below)
-    low_factor = scale(low_unit + below)[0] if scale(low_unit + below)[1] == dimension else factor
-    ends = sorted((low.value * low_factor / divisor, high.value * factor / divisor))
+    factor, dimension = scale(unit + per.units)
+    low_factor, low_dimension = scale(low_unit + per.units)
+    if low_dimension != dimension:
+        low_factor = factor
+    ends = sorted((low.value * low_factor / per.count, high.value * factor / per.count))
     before, behind = text[max(0, match.start() - 100) : match.start()], text[match.end() : match.end() + 30]
     if before.endswith("-"):
         return None  # a minus sign: no dose is negative
@@ -156,15 +159,34 @@ def _quantity(text: str, match: re.Match[str]) -> Quantity | None:
         match.start(),
         match.end(),
         match[0].strip(),
-        unit + below,
-        per_kg=per_kg,
-        per_dose=per_dose,
+        unit + per.units,
+        per_kg=per.kg,
+        per_dose=per.dose,
         naked=low.naked or high.naked,
         trailing=low.trailing or high.trailing,
         bound=_BOUND.search(before) is not None,
         negated=_NOT_BEFORE.search(before) is not None or _NOT_BEHIND.match(behind) is not None,
-        body_weight=unit == KILOGRAM and not parts,
+        body_weight=unit == KILOGRAM and not per.given,
     )
+
+
+def _per(text: str) -> _Per | None:
+    """What stands behind the unit, such as "/ kg per day"; None for a unit that is not known, and for per zero."""
+    kg = dose = False
+    units, count = "", 1.0
+    parts = _PER.findall(text)
+    for number, name in parts:
+        denominator = unit_names().get(name.strip())
+        if denominator is None:
+            return None
+        if denominator == KILOGRAM:
+            kg = True
+        elif denominator == "dose":
+            dose = True
+        else:
+            units += f" / {denominator}"
+            count *= float(number or 1)
+    return _Per(units, count, kg, dose, bool(parts)) if count else None
 
 
 def _value(text: str) -> Number | None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from lydite import Evidence, Verdict, reward
 from lydite_medical.escalation import Escalation, find_escalations
 from lydite_medical.polarity import Sense
-from lydite_medical.reply import plain, prompt_texts, read_reply, without_echo, without_tags
+from lydite_medical.reply import own_words, plain, prompt_texts
 from lydite_medical.signs import find_signs, known_signs
 
 Share: TypeAlias = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
@@ -38,15 +38,12 @@ def red_flags(
         return flags
     if not flags and harmless == "abstain":
         return Verdict.abstain("flags.none", scope="prompt")
-    reply = read_reply(answer)
+    reply = own_words(answer, prompt)
     if reply.problem:
         return Verdict(0.0, passed=False, reason=reply.problem)
-    text = without_tags(without_echo(reply.text, prompt))
-    if not any(one.isalnum() for one in text):
-        return Verdict(0.0, passed=False, reason="answer.echo")
     if not flags:
-        return _without_need(text, harmless == "pass")
-    return _with_need(find_escalations(text, _cares(flags)), first_words, late_score)
+        return _without_need(reply.text, harmless == "pass")
+    return _with_need(find_escalations(reply.text, _cares(flags)), first_words, late_score)
 
 
 def _with_need(found: list[Escalation], first_words: int, late_score: float) -> Verdict:

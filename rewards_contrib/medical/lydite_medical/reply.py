@@ -58,6 +58,15 @@ def read_reply(answer: str) -> Reply:
     return Reply(text.strip())
 
 
+def own_words(answer: str, prompt: Any) -> Reply:
+    """What a reply itself says: without tags, and without what its prompt says."""
+    reply = read_reply(answer)
+    if reply.problem:
+        return reply
+    text = without_tags(without_echo(reply.text, prompt))
+    return Reply(text) if any(one.isalnum() for one in text) else Reply("", "answer.echo")
+
+
 def plain(text: str) -> str:
     """NFKC with superscripts marked, no invisible characters, and one sign for each kind of dash, quote and times."""
     text = _SPACED_THOUSANDS.sub(",", text)  # NFKC would make it a space that parts two numbers

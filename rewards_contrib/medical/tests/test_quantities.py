@@ -27,6 +27,7 @@ def test_reads(row):
         "400",
         "400 bananas",
         "-400 mg",
+        "400 mg per 0 hours",
         "1e3 mg",
         "10^6 IU",
         "0,5 mg",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from support.logit_tiles import DTYPES, ROUNDING, LogitTile, exact_entropy_slope, exact_logps, logit_tiles
 from torch import Tensor
 
 from lydite.kernels import logps, programs_logps
@@ -16,10 +17,8 @@ from lydite.kernels.logps import LogitShape, tile_logps
 from lydite.objective import token_logps
 from lydite.policy.head import Head
 
-ExactLogps = Callable[..., tuple[Tensor, Tensor, Tensor]]
-DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+TILES = logit_tiles(rows=3, vocabulary=700)
 SMALL = {"PART": 256, "FOLD_BLOCK": 64, "SLOPE_BLOCK": 128}
-ROUNDING = {torch.bfloat16: 2.0**-8, torch.float16: 2.0**-10, torch.float32: 0.0}
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +39,15 @@ class Counted:
         return self.program[grid]
 
 
+@contextmanager
+def small_blocks() -> Iterator[None]:
+    """While open, a few hundred products take several blocks and parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, size in SMALL.items():
+            patch.setattr(logps, name, size)
+        yield
+
+
 def computed(
     product: Tensor, ids: Tensor, shape: LogitShape, kind: torch.dtype, scale: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -50,87 +58,35 @@ def computed(
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    rows=st.integers(1, 3),
-    vocabulary=st.integers(2, 700),
-    kind=st.sampled_from(DTYPES),
-    spread=st.floats(0.1, 12.0),
-    scale=st.sampled_from([1.0, 0.0625, 1.5]),
-    softcap=st.sampled_from([None, 2.0, 30.0]),
-    temperature=st.sampled_from([1.0, 0.7, 1.3]),
-    upstream=st.booleans(),
-    seed=st.integers(0, 9),
-)
-def test_values_and_slopes_are_those_of_float64(
-    exact_logps: ExactLogps,
-    rows: int,
-    vocabulary: int,
-    kind: torch.dtype,
-    spread: float,
-    scale: float,
-    softcap: float | None,
-    temperature: float,
-    upstream: bool,
-    seed: int,
-) -> None:
-    source = torch.Generator().manual_seed(seed)
-    product = torch.randn(rows, vocabulary, generator=source) * spread
-    ids = torch.tensor([0, vocabulary - 1, vocabulary // 2])[:rows]
-    factor = torch.tensor([-3.0, 0.5, 0.01])[:rows] if upstream else None
-    shape = LogitShape(scale, softcap, temperature)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, size in SMALL.items():
-            patch.setattr(logps, name, size)
-        found, entropy, slope = computed(product, ids, shape, kind, factor)
-    expected, expected_entropy, expected_slope = exact_logps(product, ids, shape)
-    if factor is not None:
-        expected_slope = expected_slope * factor.double()[:, None]
+@given(TILES)
+def test_values_and_slopes_are_those_of_float64(tile: LogitTile) -> None:
+    with small_blocks():
+        found, entropy, slope = computed(tile.product, tile.ids, tile.shape, tile.kind, tile.factor)
+    expected, expected_entropy, expected_slope = exact_logps(tile.product, tile.ids, tile.shape)
     # A logit is off by its last digit or two, which is what log p and p are then off by, however small they are.
-    near = 1e-6 * (4 + float(product.abs().max()) * max(1.0, scale) / temperature)
+    near = 1e-6 * (4 + tile.size)
     torch.testing.assert_close(found.double(), expected, rtol=near, atol=1e-37)
     torch.testing.assert_close(entropy.double(), expected_entropy, rtol=near, atol=near)
-    least = 6e-8 if kind is torch.float16 else 1e-14 if softcap is not None else 1e-37  # float64's 1 - tanh^2
-    torch.testing.assert_close(slope.double(), expected_slope, rtol=near + ROUNDING[kind], atol=least)
+    capped, half = tile.shape.softcap is not None, tile.kind is torch.float16
+    least = 6e-8 if half else 1e-14 if capped else 1e-37  # float64's 1 - tanh^2
+    close = near + ROUNDING[tile.kind]
+    torch.testing.assert_close(slope.double(), tile.scaled(expected_slope), rtol=close, atol=least)
 
 
 @settings(max_examples=15, deadline=None)
-@given(
-    vocabulary=st.integers(2, 700),
-    kind=st.sampled_from(DTYPES),
-    spread=st.floats(0.1, 12.0),
-    softcap=st.sampled_from([None, 2.0, 30.0]),
-    temperature=st.sampled_from([1.0, 0.7]),
-    upstream=st.booleans(),
-)
-def test_the_slope_of_the_entropy_is_that_of_float64(
-    exact_entropy_slope: Callable[..., Tensor],
-    vocabulary: int,
-    kind: torch.dtype,
-    spread: float,
-    softcap: float | None,
-    temperature: float,
-    upstream: bool,
-) -> None:
-    product = torch.randn(3, vocabulary, generator=torch.Generator().manual_seed(vocabulary)) * spread
-    ids = torch.tensor([0, vocabulary - 1, vocabulary // 2])
-    factor = torch.tensor([-3.0, 0.5, 0.01]) if upstream else None
-    shape = LogitShape(1.0, softcap, temperature)
-    slope, (found, entropy) = torch.full(product.shape, torch.nan, dtype=kind), torch.empty(2, 3)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, size in SMALL.items():
-            patch.setattr(logps, name, size)
-        tile_logps(product, ids, shape, found, entropy, entropy_slope=slope, entropy_scale=factor)
-    expected = exact_entropy_slope(product, shape)
-    if factor is not None:
-        expected = expected * factor.double()[:, None]
-    near = 1e-5 * (1 + spread) ** 2
-    torch.testing.assert_close(slope.double(), expected, rtol=1e-5 + ROUNDING[kind], atol=near)
+@given(TILES)
+def test_the_slope_of_the_entropy_is_that_of_float64(tile: LogitTile) -> None:
+    slope = torch.full(tile.product.shape, torch.nan, dtype=tile.kind)
+    found, entropy = torch.empty(2, len(slope))
+    with small_blocks():
+        tile_logps(tile.product, tile.ids, tile.shape, found, entropy, entropy_slope=slope, entropy_scale=tile.factor)
+    expected = tile.scaled(exact_entropy_slope(tile.product, tile.shape))
+    near = 1e-6 * (4 + tile.size) * (1 + tile.size) * max(1.0, tile.shape.factor)
+    torch.testing.assert_close(slope.double(), expected, rtol=1e-5 + ROUNDING[tile.kind], atol=near)
 
 
 @pytest.mark.parametrize("kind", DTYPES)
-def test_a_vocabulary_of_two_parts_and_an_odd_end(
-    exact_logps: ExactLogps, launches: list[str], kind: torch.dtype
-) -> None:
+def test_a_vocabulary_of_two_parts_and_an_odd_end(launches: list[str], kind: torch.dtype) -> None:
     vocabulary = logps.PART + 235
     product = torch.randn(2, vocabulary) * 3
     ids = torch.tensor([vocabulary - 1, logps.PART - 1])
@@ -201,7 +157,7 @@ def test_far_logits_and_a_vocabulary_of_one() -> None:
 
 
 @pytest.mark.parametrize("ahead", [10.0, 26.0, 60.0])
-def test_a_nearly_certain_token_keeps_its_digits(exact_logps: ExactLogps, ahead: float) -> None:
+def test_a_nearly_certain_token_keeps_its_digits(ahead: float) -> None:
     product = torch.randn(1, 300) * 0.1
     product[0, 123] = ahead
     found, _, slope = computed(product, torch.tensor([123]), LogitShape(), torch.float32)

@@ -6,8 +6,7 @@ The environment variable `LYDITE_KERNELS=layers` (or `off`) leaves the layers of
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from torch import nn
 from lydite.kernels.nf4_linear import FUSED_ROWS
 from lydite.kernels.switch import LAYERS, VARIABLE, is_turned_off
 from lydite.policy.adapter import ADAPTER, Switch
+from lydite.policy.evaluating import evaluating
 from lydite.policy.fused.attention import attention_forward, is_attention
 from lydite.policy.fused.mlp import is_mlp, mlp_forward
 from lydite.policy.fused.norm import is_norm, norm_forward
@@ -71,7 +71,7 @@ def install_fused_layers(trunk: nn.Module, switch: Switch) -> list[FusedLayers]:
         if (one := _candidate(module, switch)) is not None:
             kinds.setdefault((one.refused, *_built(module)), []).append(one)
     states: dict[str, FusedLayers] = {}
-    with _evaluating(trunk):
+    with evaluating(trunk):
         inputs = _inputs_of(trunk, [members[0].module for members in kinds.values()])
         for members in kinds.values():
             name = type(members[0].module).__name__
@@ -122,18 +122,6 @@ def _built(module: nn.Module) -> tuple[Any, ...]:
     )
     windowed = getattr(module, "sliding_window", None), getattr(module, "use_rope", None)
     return (type(module), windowed, parts)
-
-
-@contextmanager
-def _evaluating(trunk: nn.Module) -> Iterator[None]:
-    """While open, nothing is dropped: every module is in evaluation mode."""
-    modes = [(module, module.training) for module in trunk.modules()]
-    try:
-        trunk.eval()
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _why_not(one: _Candidate, given: tuple[tuple[Any, ...], dict[str, Any]] | None) -> str | None:

@@ -16,9 +16,10 @@ TYPE_CHECKING = False  # typing takes long to import
 if TYPE_CHECKING:
     from typing import Any
 
-    from lydite_code.inside import confine, wire
+    from lydite_code.inside import confine, descriptors, wire
 else:
     import confine
+    import descriptors
     import wire
 
 STATUSES = frozenset({"value", "formless", "done", "exited", "raised", "missing", "syntax", "memory"})
@@ -39,7 +40,8 @@ def become_program(job: dict[str, Any], case: dict[str, Any], token: bytes, note
     confine.die_with_parent()
     script = job["kind"] == "script"
     null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(_file_of(case["stdin"]) if script else null, 0)
+    stdin = case["stdin"].encode("utf-8", "surrogatepass") if script else b""
+    os.dup2(descriptors.anonymous_file(stdin) if script else null, 0)
     os.dup2(out if script else null, 1)
     os.dup2(null, 2)
     os.dup2(note, 3)  # last, since one of the others may be 3
@@ -52,27 +54,8 @@ def become_program(job: dict[str, Any], case: dict[str, Any], token: bytes, note
     )
     confine.refuse_calls()
     status, said = _ran_script(job["program"]) if script else _returned(job["program"], case)
-    left = memoryview(token + status.encode() + b"\n" + said)
-    while left:
-        left = left[_write(3, left) :]
+    descriptors.write_all(3, token + status.encode() + b"\n" + said, _write)
     _leave(0 if status != "exited" else 1)
-
-
-def _file_of(text: str) -> int:
-    """A file descriptor, at its start, of a file with this text that is in no folder."""
-    data = text.encode("utf-8", "surrogatepass")
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("stdin")
-    else:
-        import tempfile
-
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    left = memoryview(data)
-    while left:
-        left = left[os.write(fd, left) :]
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
 
 
 def _module(program: str, name: str) -> tuple[ModuleType | None, Any, tuple[str, bytes]]:

@@ -22,10 +22,11 @@ TYPE_CHECKING = False  # typing takes long to import
 if TYPE_CHECKING:
     from typing import Any
 
-    from lydite_code.inside import child, confine
+    from lydite_code.inside import child, confine, descriptors
 else:
     import child
     import confine
+    import descriptors
 
 BLOCK = 65536
 """Bytes that are read at once."""
@@ -41,7 +42,7 @@ def main() -> None:
     head, job = _head(job_fd)
     _report(report_fd, job, {"ready": True, "filter": confine.can_filter()}, b"")
     sys.path.pop(0)  # the folder of this file
-    for name in ("confine", "child", "wire"):  # names that a program may want for modules of its own
+    for name in ("confine", "child", "descriptors", "wire"):  # names that a program may want for modules of its own
         sys.modules.pop(name, None)
     sys.argv[:] = ["program.py"]
     gc.freeze()
@@ -68,9 +69,7 @@ def _head(job_fd: int) -> tuple[int, dict[str, Any]]:
 
 def _report(report_fd: int, job: dict[str, Any], what: dict[str, Any], payload: bytes) -> None:
     line = json.dumps({"nonce": job["nonce"], **what, "length": len(payload)}).encode() + b"\n"
-    left = memoryview(line + payload)
-    while left:
-        left = left[os.write(report_fd, left) :]
+    descriptors.write_all(report_fd, line + payload)
 
 
 def _run(job: dict[str, Any], case: dict[str, Any], private: tuple[int, ...]) -> tuple[str, bytes]:
