@@ -76,7 +76,8 @@ def cli_page() -> str:
     lines += [
         "## Exit codes",
         "| code | meaning |\n| --- | --- |\n| 0 | done |\n| 1 | failed, with one line on what and why |\n"
-        "| 2 | the command line or the configuration is wrong |\n| 130 | interrupted |",
+        "| 2 | the command line or the configuration is wrong |\n| 130 | interrupted |\n"
+        "| 143 | told to end (SIGTERM) |",
     ]
     return "\n\n".join(lines) + "\n"
 

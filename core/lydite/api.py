@@ -36,7 +36,11 @@ from lydite.trainer import ADAPTER, CHECKPOINTS, Trainer
 from lydite.types import RunInfo, RunResult
 
 logger = logging.getLogger("lydite")
-_NAMED_AT_MOST = 10  # skipped samples that a dry run lists
+_NAMED_AT_MOST = 10  # skipped samples that a dry run lists, and keys that differ on resuming
+_FURTHER = (
+    "; a run ends at the max_steps that it began with, since its learning rate falls to 0 there: to train its model "
+    "further, `lydite export RUN --to merged`, and name that folder as model.path of a new run"
+)
 
 ConfigLike: TypeAlias = RunConfig | Mapping[str, Any] | str | Path
 """A configuration read already, its content as nested mappings, or the path of a TOML file."""
@@ -214,7 +218,8 @@ def _go_back(folder: RunFolder, trainer: Trainer, manifest: Mapping[str, Any]) -
         logger.warning("there is no checkpoint yet; the run starts from its first step")
     else:
         trainer.restore(found.checkpoint)
-        logger.info("going on after step %d", found.checkpoint.step)
+        done = found.checkpoint.step >= trainer.config.train.max_steps
+        logger.info("going on after step %d%s", found.checkpoint.step, ", the last one" if done else "")
 
 
 def _report(folder: RunFolder) -> str | None:
@@ -259,9 +264,11 @@ def _resumed_config(config: ConfigLike | None, resume: str | Path, rewards: Func
         given = _config(config, rewards)
         differences = config_difference(stored, given)
         if differences:
-            listed = "\n  ".join(differences)
+            more = len(differences) - _NAMED_AT_MOST
+            listed = "\n  ".join([*differences[:_NAMED_AT_MOST], *([f"and {more} more"] if more > 0 else [])])
             raise ConfigError(
                 f"the run in {resume} was started with another configuration:\n  {listed}\n"
-                "leave the configuration out to go on as it was, or start a new run under another name"
+                f"leave the configuration out to go on as it was, or start a new run under another name"
+                f"{_FURTHER if any(one.startswith('train.max_steps') for one in differences) else ''}"
             )
     return stored

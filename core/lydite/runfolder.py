@@ -35,9 +35,16 @@ class RunFolder:
         """A new, empty run folder.
 
         Raises:
-            ConfigError: when the folder holds something already, and it may not be overwritten.
+            ConfigError: when the folder holds something already, and it may not be overwritten, or when it cannot be
+                made.
         """
-        if path.exists() and any(child.name not in _BEFORE_A_RUN for child in path.iterdir()):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"the run's folder {path} cannot be made: {error.strerror}; take an output_dir where you may write"
+            ) from None
+        if any(child.name not in _BEFORE_A_RUN for child in path.iterdir()):
             is_run = (path / "config.toml").is_file()
             if not overwrite or not is_run:
                 what = "an earlier run" if is_run else "files that are no run"
@@ -47,7 +54,6 @@ class RunFolder:
                     else ("take another --name or output_dir")
                 )
                 raise ConfigError(f"{path} holds {what}; {todo}")
-        path.mkdir(parents=True, exist_ok=True)
         folder = cls(path)
         folder.acquire()
         # The configuration goes last: with it the folder is still a run, should this be stopped halfway.
@@ -74,9 +80,12 @@ class RunFolder:
         """Takes the folder for this process.
 
         Raises:
-            ConfigError: when another process holds it.
+            ConfigError: when another process holds it, or nothing can be written there.
         """
-        lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise ConfigError(f"nothing can be written to the run's folder {self.path}: {error.strerror}") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -130,7 +139,10 @@ class RunFolder:
             path, size = self.path / log, offsets.get(log, 0)
             have = path.stat().st_size if path.exists() else 0
             if have < size:
-                raise CheckpointError(f"{path} has {have} bytes, and its checkpoint knows of {size}; it was changed")
+                raise CheckpointError(
+                    f"{path} has {have} bytes, and its checkpoint knows of {size}; "
+                    "it was changed: put it back, or start a new run under another --name"
+                )
             if have > size:
                 os.truncate(path, size)
 
@@ -152,9 +164,20 @@ class RunFolder:
         return self.write_text(name, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """A JSON file of this folder; empty when there is none."""
+        """A JSON file of this folder; empty when there is none.
+
+        Raises:
+            CheckpointError: when it holds something else.
+        """
         path = self.path / name
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(
+                f"{path} is damaged: {error}; without it the run goes on all the same, so delete it and go on"
+            ) from None
 
 
 def write_atomically(path: Path, content: bytes) -> Path:

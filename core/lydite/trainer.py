@@ -13,7 +13,7 @@ from lydite.adapter_folder import save_adapter_atomically
 from lydite.checkpoint import Checkpoint, save_checkpoint
 from lydite.collect import Collected, Collector
 from lydite.config import RunConfig
-from lydite.distributed import check_same_policy, check_same_step, with_way_back
+from lydite.distributed import ToldToEnd, check_same_policy, check_same_step, current, with_way_back
 from lydite.environments import episode_figures
 from lydite.errors import EngineError, ProcessError
 from lydite.evaluate import evaluate
@@ -95,7 +95,7 @@ class Trainer:
         """
         try:
             return self._steps()
-        except (EngineError, ProcessError) as error:
+        except (EngineError, ProcessError, ToldToEnd) as error:
             raise with_way_back(error, self._folder.path, self._step, self._saved_step) from error
 
     def _steps(self) -> str:
@@ -143,14 +143,14 @@ class Trainer:
         return stopped_by or "finished"
 
     def _collected(self, step: int, watch: Stopwatch) -> Collected:
-        """The step's completions. When the engine fails twice, or a process is lost while they are made, all that is
-        finished is saved before it is told.
+        """The step's completions. When the engine fails twice, a process is lost or the run is interrupted while they
+        are made, all that is finished is saved before it is told.
         """
         try:
             collected = self._collector.collect(step, watch)
             check_same_step(collected.trained)
             return collected
-        except (EngineError, ProcessError):
+        except (EngineError, ProcessError, KeyboardInterrupt):
             self._collector.undo()
             if self._saved_step < self.progress.step:
                 self._save()
@@ -239,7 +239,8 @@ class Trainer:
     def _timings(self, watch: Stopwatch, scored: Scored, sampled: int) -> dict[str, float]:
         """Seconds and bytes of the step; a checkpoint's time is told with the step after it."""
         held = memory(self._policy.device)
-        spent = {"time/checkpoint": self._saved_in, **watch.seconds}
+        between = {f"time/{part}": seconds for part, seconds in current().take_spent().items()}
+        spent = {"time/checkpoint": self._saved_in, **watch.seconds, **between}
         self._saved_in = 0.0
         self.progress.seconds += watch.total
         self.progress.generated_seconds += spent["time/generate"]

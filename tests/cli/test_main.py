@@ -170,7 +170,12 @@ class TestTrain:
         api.error = KeyboardInterrupt()
         ran = lydite("train", config, "--name", "earlier")
         assert ran.code == 130
-        assert ran.err == "interrupted; to go on: lydite train --resume runs/earlier\n"
+        assert ran.err == "interrupted; no step is saved yet; to go on: lydite train --resume runs/earlier\n"
+        (run_folder / "checkpoints" / "step-000012").mkdir(parents=True)
+        (run_folder / "checkpoints" / "step-000008").mkdir()
+        assert (
+            "interrupted; everything up to step 12 is saved; to go on: " in lydite("train", "--resume", run_folder).err
+        )
         ran = lydite("train", config)
         assert ran.code == 130
         assert ran.err == "interrupted before the first step; nothing was kept\n"

@@ -45,7 +45,10 @@ def test_reward_and_held_out_metric_are_on_one_chart(finished_run: Path, charts:
     assert heldout["y"] == [one["value"] for one in run.evals]
     assert heldout["x"] == [one["step"] for one in run.evals]
     assert heldout["yaxis"] == "y2"
-    assert charts["together"].layout["yaxis2"]["side"] == "right"
+    right = charts["together"].layout["yaxis2"]
+    assert right["side"] == "right"
+    assert right["range"][0] == 0.0, "a share below 0 is none"
+    assert max(heldout["y"]) <= right["range"][1] <= 1.0
 
 
 def test_each_reward_has_its_share(charts: dict[str, Chart]) -> None:

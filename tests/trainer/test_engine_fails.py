@@ -27,7 +27,7 @@ class Shaky:
     name = "shaky"
     shares_weights = True
 
-    def __init__(self, config: RunConfig, policy: Policy, fails: dict[str, set[int]], error: Exception) -> None:
+    def __init__(self, config: RunConfig, policy: Policy, fails: dict[str, set[int]], error: BaseException) -> None:
         self._inner = make_engine(config, policy)
         self._fails, self._error = fails, error
         self._asked = {"train": 0, "eval": 0, "canary": 0}
@@ -83,7 +83,7 @@ def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
 def engine_fails(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Has the next runs fail at these calls, or with `engine_fails()` no more."""
 
-    def at(error: Exception | None = None, **fails: set[int]) -> None:
+    def at(error: BaseException | None = None, **fails: set[int]) -> None:
         raised = error or EngineError("the card fell out")
         monkeypatch.setattr(api, "make_engine", lambda config, policy: Shaky(config, policy, fails, raised))
 
@@ -174,3 +174,18 @@ def test_any_other_error_goes_its_way_at_once(quick: dict[str, Any], engine_fail
     engine_fails(error=ZeroDivisionError("odd"), train={2})
     with pytest.raises(ZeroDivisionError, match="odd"):
         lydite.train(quick, display="none")
+
+
+@pytest.mark.parametrize(("part", "saved"), [("train", 2), ("eval", 0)])
+def test_an_interruption_saves_what_is_finished_where_it_comes_between_updates(
+    quick: dict[str, Any], whole: dict[str, bytes], numbers: Numbers, engine_fails: Callable[..., None], here: Path,
+    part: str, saved: int,
+) -> None:  # fmt: skip
+    engine_fails(KeyboardInterrupt(), **{part: {3 if part == "train" else 2}})
+    with pytest.raises(KeyboardInterrupt):
+        lydite.train({**quick, "name": "interrupted"}, display="none")
+    folder = here / "runs" / "interrupted"
+    kept = [int(one.name.removeprefix("step-")) for one in (folder / "checkpoints").glob("step-*")]
+    assert kept == [saved] * bool(saved), "an evaluation comes in the middle of a step"
+    engine_fails()
+    assert numbers(lydite.train(resume=folder, display="none").folder) == whole

@@ -56,6 +56,20 @@ def test_a_folder_that_is_no_run_is_never_emptied(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("place", ["/proc/none/run", "/dev/null/run", "/dev/null"])
+def test_a_folder_that_cannot_be_made_is_bad_input(place: str) -> None:
+    with pytest.raises(ConfigError, match=rf"the run's folder {place} cannot be made: .*take an output_dir where"):
+        RunFolder.create(Path(place), overwrite=False)
+
+
+def test_a_damaged_json_file_says_what_to_do(tmp_path: Path) -> None:
+    with RunFolder.create(tmp_path / "run", overwrite=False) as folder:
+        assert folder.read_json("manifest.json") == {}
+        (folder.path / "manifest.json").write_text("xx")
+        with pytest.raises(CheckpointError, match=r"manifest\.json is damaged: .*delete it and go on"):
+            folder.read_json("manifest.json")
+
+
 def test_two_processes_cannot_hold_one_run(tmp_path: Path) -> None:
     path = tmp_path / "run"
     code = f"from pathlib import Path; from lydite.runfolder import RunFolder; RunFolder.open(Path({str(path)!r}))"

@@ -115,6 +115,8 @@ def test_another_configuration_is_refused_and_another_plugin_is_told(
     assert "  train.beta: 0.0 -> 0.1\n" in said
     assert "  stack.workers: 1 -> 2\n" in said
     assert "learning_rate" not in said
+    code, said = ran("train", "sums.toml", "--resume", "first", "--set", "max_steps=9")
+    assert "a run ends at the max_steps that it began with" in said
 
     code, said = ran("train", "--resume", "first")
     assert (code, "since this run began" in said) == (0, False)

@@ -30,18 +30,22 @@ ENVIRONMENT: Final = {
 BAD_INPUT: Final = 2
 FAILED: Final = 1
 INTERRUPTED: Final = 130  # 128 and the number of SIGINT, as shells say it
+TERMINATED: Final = 143  # the same for SIGTERM, which schedulers send
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and ends the process with its exit code.
 
-    0 is success, 2 a wrong command line or configuration, 130 an interruption, 1 anything else that lydite
-    knows how to say. Other exceptions are bugs and keep their traceback.
+    0 is success, 2 a wrong command line or configuration, 130 an interruption, 143 one by SIGTERM, 1 anything else
+    that lydite knows how to say. Other exceptions are bugs and keep their traceback.
     """
     set_environment(os.environ)
-    from lydite.cli.app import app
-    from lydite.cli.speaking import print_error, send_log_to_stderr
-    from lydite.errors import ConfigError, LyditeError
+    try:
+        from lydite.cli.app import app
+        from lydite.cli.speaking import print_error, send_log_to_stderr
+        from lydite.errors import ConfigError, LyditeError
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
     send_log_to_stderr()
     given = list(sys.argv[1:] if arguments is None else arguments)

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from lydite.cli import INTERRUPTED
+from lydite.cli import INTERRUPTED, TERMINATED
 from lydite.cli.from_trl import config_from_trl
 from lydite.cli.processes import is_first, started_here, take_own_gpu
 from lydite.cli.runs import CONFIG, find_run
+from lydite.cli.shared_options import LeftOut, PluginFiles
+from lydite.cli.signals import Terminated, terminated_as_interrupted
 from lydite.cli.speaking import print_note
 from lydite.config import RunConfig
 from lydite.configfile import read_config
@@ -27,14 +29,8 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one key, such as learning_rate=1e-5. Can be repeated."),
     ] = None,
-    plugin: Annotated[
-        list[Path] | None,
-        typer.Option("--plugin", metavar="FILE.py", help="Use a local Python file as a plugin. Can be repeated."),
-    ] = None,
-    no_plugin: Annotated[
-        list[str] | None,
-        typer.Option("--no-plugin", metavar="NAME", help="Leave out a plugin or a distribution. Can be repeated."),
-    ] = None,
+    plugin: PluginFiles = None,
+    no_plugin: LeftOut = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything but train nothing.")] = False,
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="RUN", help="Go on with the run in this folder.")
@@ -52,7 +48,7 @@ def train(
         typer.Option(
             "--from-trl",
             metavar="FILE.yaml",
-            help="Train what a file for `trl grpo` says, and write it as TOML.",
+            help="Train what a file for `trl grpo` or `trl rloo` says, and write it as TOML.",
             show_default=False,
         ),
     ] = None,
@@ -63,8 +59,8 @@ def train(
         raise ConfigError("--resume goes on with a run and --overwrite empties its folder; leave one of them out")
     if trl is not None and (config is not None or folder is not None):
         raise ConfigError("--from-trl says what to train; leave CONFIG.toml and --resume out")
-    source = config if trl is None else config_from_trl(trl, dry_run=dry_run)
-    chosen = _chosen_config(source, changes or (), plugin or (), folder, name)
+    source = config if trl is None else config_from_trl(trl, changes or (), dry_run=dry_run)
+    chosen = _chosen_config(source, changes or (), plugin or (), folder, name, label=None if trl is None else str(trl))
     block = tuple(no_plugin or ())
 
     take_own_gpu(chosen)
@@ -79,16 +75,17 @@ def train(
         print("nothing was trained: this was a dry run")
         return
     try:
-        api.train(chosen, resume=folder, overwrite=overwrite, block=block)
-    except KeyboardInterrupt:
+        with terminated_as_interrupted():
+            api.train(chosen, resume=folder, overwrite=overwrite, block=block)
+    except KeyboardInterrupt as interruption:
         if is_first():
             print_note(_after_interruption(folder_of_run))
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED) from None
 
 
 def _chosen_config(
     config: Path | Mapping[str, Any] | None, changes: tuple[str, ...] | list[str],
-    plugin: tuple[Path, ...] | list[Path], folder: Path | None, name: str | None,
+    plugin: tuple[Path, ...] | list[Path], folder: Path | None, name: str | None, *, label: str | None,
 ) -> RunConfig:  # fmt: skip
     """What to train. A run that is resumed keeps its name, whatever the file is called that is given with it."""
     if folder is not None:
@@ -97,10 +94,13 @@ def _chosen_config(
         return read_config(source, overrides=changes, plugin_files=plugin, name=name or stored.name)
     if config is None:
         raise ConfigError("train needs a configuration file, or --resume with the folder of a run")
-    return read_config(config, overrides=changes, plugin_files=plugin, name=name)
+    return read_config(config, overrides=changes, plugin_files=plugin, name=name, label=label)
 
 
 def _after_interruption(folder: Path) -> str:
-    if (folder / CONFIG).is_file():
-        return f"interrupted; to go on: lydite train --resume {folder}"
-    return "interrupted before the first step; nothing was kept"
+    if not (folder / CONFIG).is_file():
+        return "interrupted before the first step; nothing was kept"
+    steps = [one.name.partition("-")[2] for one in (folder / "checkpoints").glob("step-*")]
+    numbers = [int(one) for one in steps if one.isdigit()]
+    kept = f"everything up to step {max(numbers)} is saved" if numbers else "no step is saved yet"
+    return f"interrupted; {kept}; to go on: lydite train --resume {folder}"

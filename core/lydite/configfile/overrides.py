@@ -67,6 +67,7 @@ def _parts(text: str, key: str) -> Path:
 
 def _resolve(text: str, given: Path, content: Mapping[str, Any]) -> Path:
     if given[0] in RunConfig.model_fields:
+        _check_named_table(text, given, content)
         return given
     known = list(_settable(content))
     dotted = ".".join(given)
@@ -82,6 +83,19 @@ def _resolve(text: str, given: Path, content: Mapping[str, Any]) -> Path:
         raise ConfigError(f"--set {text}: {key} is part of [{table}], which this configuration does not have")
     suggestion = did_you_mean(dotted, [".".join(path) for path in known])
     raise ConfigError(f"--set {text}: there is no key {dotted!r}{suggestion}")
+
+
+def _check_named_table(text: str, given: Path, content: Mapping[str, Any]) -> None:
+    """A key of a table whose name the user chose, [rewards.NAME], is one of a table that is there, or begins one.
+
+    Raises:
+        ConfigError: when there is no such table, and the key alone does not make one.
+    """
+    tables = _at(content, given[:1])
+    new = len(given) > 2 and isinstance(tables, dict) and given[1] not in tables
+    if new and (given[0], ANY) in all_fields() and given[2] != "use":
+        written = ".".join(given[:2])
+        raise ConfigError(f"--set {text}: this configuration has no [{written}]{did_you_mean(given[1], tables)}")
 
 
 def _settable(content: Mapping[str, Any]) -> Iterator[Path]:

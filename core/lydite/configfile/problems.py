@@ -93,7 +93,7 @@ def _advice(field: ConfigField, given: Any) -> str:
     if field.choices and not (isinstance(given, str) and _is_written_plainly(field, given)):
         return did_you_mean(given, field.choices) if isinstance(given, str) and close_to(given, field.choices) else ""
     if isinstance(given, str) and _is_written_plainly(field, given):
-        return f"; write {given} without quotes"
+        return f"; write {given} without quotes" if given[0] != "." else f"; write 0{given}"
     if isinstance(given, str) and field.expected.startswith("a list"):
         return f"; write [{json.dumps(given, ensure_ascii=False)}]"
     if isinstance(given, float) and given.is_integer() and field.expected.startswith("a whole number"):

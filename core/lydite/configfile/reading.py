@@ -27,11 +27,13 @@ def read_config(
     overrides: Sequence[str] = (),
     plugin_files: Sequence[str | Path] = (),
     name: str | None = None,
+    label: str | None = None,
 ) -> RunConfig:
     """The configuration of a run, checked and complete.
 
     `overrides` are `key=value` texts as `--set` takes them. `plugin_files` are added to the configuration's own.
-    `name` comes before the configuration's own name, and that before the name of its file.
+    `name` comes before the configuration's own name, and that before the name of its file. Messages call the source by
+    `label`, or else by its path.
 
     Plugin files are kept as absolute paths: those that a file names are looked for beside that file, others in
     the current folder, so that a run's own configuration can be read from anywhere.
@@ -41,7 +43,7 @@ def read_config(
     """
     if isinstance(source, RunConfig) and not (overrides or plugin_files or name):
         return source
-    content, label, folder = _content(source)
+    content, where, folder = _content(source)
     content, origins = apply_overrides(content, overrides)
     if name is not None:
         content["name"] = name
@@ -54,7 +56,7 @@ def read_config(
     try:
         return RunConfig.model_validate(content)
     except ValidationError as error:
-        raise config_error(error, label, origins) from None
+        raise config_error(error, label or where, origins) from None
 
 
 def _content(source: Source) -> tuple[dict[str, Any], str, Path]:

@@ -48,6 +48,9 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
+    """On one line, however long."""
     if isinstance(value, dict):
         return "{}"
-    return tomli_w.dumps({"value": list(value) if isinstance(value, tuple) else value}).removeprefix("value = ").strip()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_text(one) for one in value)}]"
+    return tomli_w.dumps({"value": value}).removeprefix("value = ").strip()

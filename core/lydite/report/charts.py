@@ -17,7 +17,7 @@ from lydite.report.parting import parted_evaluations
 from lydite.report.reader import Record, RunData
 from lydite.report.wording import is_share
 
-_TIME_PARTS: Final = ("generate", "score", "probe", "train", "eval", "checkpoint")
+_TIME_PARTS: Final = ("generate", "score", "probe", "train", "eval", "checkpoint", "sentinels")
 
 
 def charts_of(run: RunData) -> tuple[Chart, ...]:
@@ -91,9 +91,11 @@ def _together(run: RunData, metrics: Curves) -> Chart | None:
         data.append(_crosses([one["step"] for one in parted], [float(one["value"]) for one in parted]))
         hint += "; crosses where reward went up and held-out down"
     chart = chart_of("together", "overview", f"Reward and held-out {name}", hint, data, metrics, "reward")
-    axis = {"overlaying": "y", "side": "right", "showgrid": False}
+    axis: dict[str, Any] = {"overlaying": "y", "side": "right", "showgrid": False}
     if is_share(curves.column("value")):
-        axis["tickformat"] = ".0%"
+        # From 0 to just above the best, also where all values are the same: plotly would show shares below 0.
+        top = max((float(one["value"]) for one in run.evals), default=0.0)
+        axis |= {"tickformat": ".0%", "range": [0.0, min(top * 1.08, 1.0) or 1.0]}
     return replace(chart, layout={**chart.layout, "yaxis2": axis})
 
 
@@ -200,14 +202,15 @@ def _time(timings: Curves) -> Chart | None:
         key = f"time/{part}"
         if timings.has(key):
             # A part that a step did not have took no time; a gap would tear the stack apart.
+            color = f"@{place % 6 + 1}"
             seconds = [value or 0.0 for value in timings.column(key)]
-            area = curve(timings.steps, seconds, part, f"@{place + 1}", "solid")
+            area = curve(timings.steps, seconds, part, color, "solid")
             data.append(
                 {
                     **area,
                     "stackgroup": "time",
-                    "fillcolor": f"@{place + 1}-area",
-                    "line": {"width": 0.5, "color": f"@{place + 1}", "shape": "hvh"},
+                    "fillcolor": f"{color}-area",
+                    "line": {"width": 0.5, "color": color, "shape": "hvh"},
                 }
             )
     key = "step_time" if timings.has("step_time") else "time/generate"

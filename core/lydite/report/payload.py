@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, Final
 
+from lydite.report.answers import answers_of
 from lydite.report.before_after import Answer, Pair, pair_answers
 from lydite.report.charts import charts_of
 from lydite.report.curves import stride_of
@@ -34,6 +35,7 @@ def payload_of(run: RunData, digest: CompletionsDigest, *, version: int = 0, liv
         "version": version,
         "live": live,
         "overview": asdict(overview_of(run, live=live)),
+        "answers": [asdict(one) for one in answers_of(run)],
         "findings": [asdict(one) for one in findings_of(run, digest.tallies)],
         "charts": [asdict(one) for one in charts_of(run)],
         "thinned": stride if stride > 1 else None,

@@ -24,6 +24,7 @@ _OWN_SETTINGS: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # it counts its users from each import, and nobody asked for that
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is away holds a step up for seconds, not for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",  # it tells of its database at every start, in the middle of the run
 }
 """Of the environment, where it does not say otherwise."""
 

@@ -1,26 +1,29 @@
-"""Every argument of `trl grpo`, and what becomes of it here.
+"""Every argument of `trl grpo` and of `trl rloo`, and what becomes of it here.
 
-The arguments are the fields of TRL 1.16's GRPOScriptArguments, GRPOConfig, ModelConfig and DatasetMixtureConfig; a
-test compares this table with the installed classes, so that none is forgotten.
+The arguments are the fields of TRL 1.16's GRPOScriptArguments, GRPOConfig (RLOOConfig), ModelConfig and
+DatasetMixtureConfig; a test compares this table with the installed classes, so that none is forgotten.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from lydite.configfile.fields import find_field
 from lydite.configfile.trl.missing import MISSING
+from lydite.configfile.trl.rloo import DEFAULTS, ONLY_GRPO, OWN
 from lydite.configfile.trl.unneeded import UNNEEDED
 
-Fate = Literal["same", "renamed", "worked out", "not needed", "missing"]
+Command: TypeAlias = Literal["grpo", "rloo"]
+"""TRL's command that a file is for: `trl grpo` or `trl rloo`."""
+Fate: TypeAlias = Literal["same", "renamed", "worked out", "not needed", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrlField:
-    """One argument of `trl grpo`."""
+    """One argument of TRL's command."""
 
     name: str
     fate: Fate
@@ -126,19 +129,25 @@ _WORKED_OUT: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
     "reward_weights": (("rewards.NAME.weight",), ""),
     "datasets": (("data.use", "data.options"), "one entry"),
     "streaming": (("data.options.streaming",), "of an entry of datasets"),
-    "eval_strategy": (("eval",), "steps: held-out evaluation on dataset_test_split"),
+    "eval_strategy": (("eval", "eval.every"), "steps or epoch: held-out evaluation on dataset_test_split"),
     "eval_steps": (("eval.every",), "in steps"),
-    "dataset_test_split": (("eval.data.options.split",), "where eval_strategy is steps"),
+    "dataset_test_split": (("eval.data.options.split",), "where eval_strategy asks for an evaluation"),
+    "save_strategy": (("train.save_steps",), "epoch: a checkpoint after each; no: one, after the last step"),
 }
 
 
 @cache
-def trl_fields() -> Mapping[str, TrlField]:
-    """What becomes of each argument of `trl grpo`, by its name, in the order same to missing.
+def trl_fields(command: Command = "grpo") -> Mapping[str, TrlField]:
+    """What becomes of each argument of `trl grpo` or `trl rloo`, by its name, in the order same to missing.
 
     A name of [train] that this version of lydite does not have counts as missing.
     """
-    return {one.name: one for one in _every_field()}
+    fields = {one.name: one for one in _every_field()}
+    if command == "grpo":
+        return fields
+    changed = {name: TrlField(name, "renamed", (key,), default, why=why) for name, (key, default, why) in OWN.items()}
+    changed |= {name: replace(fields[name], default=default) for name, default in DEFAULTS.items()}
+    return {name: one for name, one in {**fields, **changed}.items() if name not in ONLY_GRPO}
 
 
 def _every_field() -> Iterator[TrlField]:

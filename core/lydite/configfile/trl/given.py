@@ -1,4 +1,4 @@
-"""What a file for `trl grpo` says, and what has been made of it so far."""
+"""What a file for TRL says, and what has been made of it so far."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from lydite.configfile.fields import Path, find_field
 from lydite.configfile.problems import shown
+from lydite.configfile.trl.fields import Command
 
 
 @dataclass(slots=True)
@@ -16,12 +17,19 @@ class Translation:
     """The arguments of a file, the tables that come of them, and what there is to say about it."""
 
     given: Mapping[str, Any]
+    command: Command = "grpo"
     tables: dict[str, Any] = field(default_factory=dict)
     taken: list[str] = field(default_factory=list)
     defaults: list[str] = field(default_factory=list)
     """TRL's own, where lydite's are others."""
     dropped: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    updates_per_step: int = 1
+    """Updates between two samplings, as the file's batches have it."""
+    updates: int | None = None
+    """Updates of the whole run; None where they could not be counted."""
+    updates_per_epoch: int | None = None
+    """Updates of once through the data; None where the rows are not counted."""
 
     def value(self, name: str, default: Any) -> Any:
         """What the file gives, with numbers that YAML reads as text (1e-6) made numbers; or TRL's default."""

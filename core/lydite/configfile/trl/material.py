@@ -1,4 +1,4 @@
-"""Data, rewards and held-out evaluation of a file for `trl grpo`."""
+"""Data, rewards and held-out evaluation of a file for TRL."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from lydite.configfile.problems import shown
-from lydite.configfile.trl.given import Translation
+from lydite.configfile.trl.given import Translation, as_number
+from lydite.configfile.trl.steps import counted, named_strategy
 from lydite.suggest import did_you_mean
 
-# What `trl grpo` knows by a short name, and what it calls them with.
+# What TRL's commands know by a short name, and what they call them with.
 _SHIPPED: Final[Mapping[str, dict[str, Any]]] = {
     "accuracy_reward": {},
     "reasoning_accuracy_reward": {},
     "think_format_reward": {},
     "get_soft_overlong_punishment": {"max_completion_len": 1280, "soft_punish_cache": 256},
 }
+_OPEN_R1: Final = (
+    "accuracy", "format", "reasoning_steps", "cosine", "repetition_penalty", "length", "code", "binary_code",
+    "ioi_code", "cf_code", "code_format", "tag_count", "soft_overlong_punishment",
+)  # fmt: skip
 _FILES: Final = {"json": "jsonl", "csv": "csv", "parquet": "parquet"}
 _TRACKERS: Final = ("wandb", "tensorboard", "mlflow")
 _ASKED: Final = 128  # held-out rows, lydite's default: TRL asks all, which takes as long as it takes
@@ -53,10 +58,14 @@ def put_rewards(work: Translation) -> None:
         return
     weights = work.given.get("reward_weights")
     weights = [1.0] * len(functions) if weights is None else weights
-    if not isinstance(weights, list) or len(weights) != len(functions):
-        work.refuse("reward_weights", f"expected a list of {len(functions)}, one weight for each of reward_funcs")
+    weights = [as_number(one) if isinstance(one, str) else one for one in weights] if isinstance(weights, list) else []
+    numbers = [one for one in weights if isinstance(one, int | float) and not isinstance(one, bool)]
+    if len(numbers) != len(functions) or len(weights) != len(functions):
+        work.refuse(
+            "reward_weights", f"expected a list of {len(functions)} numbers, one weight for each of reward_funcs"
+        )
         return
-    for function, weight in zip(functions, weights, strict=True):
+    for function, weight in zip(functions, numbers, strict=True):
         options = _options(work, str(function))
         if options is None:
             continue
@@ -65,28 +74,36 @@ def put_rewards(work: Translation) -> None:
         work.taken.append(f"reward_funcs: rewards.{name} = {options['function']}, with weight {float(weight):g}")
 
 
-def put_evaluation(work: Translation, updates_per_step: int, rows: Callable[[Mapping[str, Any]], int] | None) -> None:
+def put_evaluation(work: Translation, rows: Callable[[Mapping[str, Any]], int] | None) -> None:
     """[eval], where `eval_strategy` asks for one: by the first reward function, on `dataset_test_split`."""
-    strategy = str(work.value("eval_strategy", "no"))
-    if strategy in ("no", "False"):
+    strategy = named_strategy(work.value("eval_strategy", "no"))
+    if strategy == "no":
         for name in ("eval_steps", "dataset_test_split"):
             if name in work.given:
                 work.dropped.append(f"{name}: eval_strategy is no")
         return
-    if strategy != "steps":
-        work.refuse("eval_strategy", "evaluations come after steps; take steps, and eval_steps")
+    if strategy not in ("steps", "epoch"):
+        work.refuse("eval_strategy", f"take no, steps or epoch{did_you_mean(strategy, ('no', 'steps', 'epoch'))}")
         return
     rewards = work.tables.get("rewards", {})
     if not rewards:
         return
-    every = work.value("eval_steps", 0) or work.value("logging_steps", 10)
-    if isinstance(every, bool) or not isinstance(every, int | float) or every < 1:
-        work.refuse("eval_steps", "expected a whole number of at least 1")
-        return
+    if strategy == "epoch":
+        if work.updates_per_epoch is None:
+            work.refuse("eval_strategy", "the rows of this data are not counted; take steps, and eval_steps")
+            return
+        every: Any = work.updates_per_epoch
+    else:
+        every = work.value("eval_steps", 0) or work.value("logging_steps", 10)
+        if isinstance(every, bool) or not isinstance(every, int | float) or every <= 0:
+            work.refuse("eval_steps", "expected a number greater than 0")
+            return
+        every = counted(every, work.updates or 1)
     name, first = next(iter(rewards.items()))
     work.take("eval_strategy", ("eval", "metric"), name, "held-out answers are judged by the first reward function")
     work.put(("eval", "reward"), {key: first[key] for key in ("use", "options")})
-    work.take("eval_steps", ("eval", "every"), max(-(-int(every) // updates_per_step), 1))
+    asked = "eval_strategy" if strategy == "epoch" else "eval_steps"
+    work.take(asked, ("eval", "every"), max(-(-int(every) // work.updates_per_step), 1))
     if not work.given.get("datasets"):
         options = {**work.tables["data"].get("options", {}), "split": work.value("dataset_test_split", "test")}
         work.put(("eval", "data"), {"use": "hub", "options": options})
@@ -123,14 +140,24 @@ def _options(work: Translation, function: str) -> dict[str, Any] | None:
     if function in _SHIPPED:
         arguments = _SHIPPED[function]
         return {"function": f"trl.rewards:{function}", **({"arguments": arguments} if arguments else {})}
-    module, dot, name = function.rpartition(".")
-    if not dot:
-        work.problems.append(
-            f"reward_funcs: {function!r} is no function of TRL's and no path such as my_rewards.correct"
-            f"{did_you_mean(function, _SHIPPED)}"
-        )
-        return None
-    return {"function": f"{module}:{name}"}
+    if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", function):
+        module, _, name = function.rpartition(".")
+        return {"function": f"{module}:{name}"}
+    work.problems.append(f"reward_funcs: {function!r} {_no_function(function)}")
+    return None
+
+
+def _no_function(function: str) -> str:
+    """Why a text names no reward function, and what to write."""
+    if function in _OPEN_R1:
+        instead = {"accuracy": "accuracy_reward, TRL's own", "format": "think_format_reward, TRL's own"}.get(function)
+        path = "the path of the function where open-r1 is installed, such as open_r1.rewards.tag_count_reward"
+        return f"is a name of open-r1's; write {instead or path}"
+    if not function.isidentifier():
+        stem = Path(re.split(r"[:\s]", function)[0]).name.removesuffix(".py")
+        module = stem if stem.isidentifier() else "my_rewards"
+        return f"is no import path; write one such as {module}.NAME, for a module of the current folder"
+    return f"is no function of TRL's and no path such as my_rewards.correct{did_you_mean(function, _SHIPPED)}"
 
 
 def _free_name(function: str, taken: Mapping[str, Any]) -> str:

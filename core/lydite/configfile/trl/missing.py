@@ -1,4 +1,4 @@
-"""Arguments of `trl grpo` that lydite cannot honour: for each the values that ask for nothing, and what to do."""
+"""Arguments of TRL that lydite cannot honour: for each the values that ask for nothing, and what to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 _LORA: Final = "the adapter is plain LoRA on linear layers"
-_SPREAD: Final = "several GPUs are used by starting several processes; see docs/multi-gpu.md"
+_SPREAD: Final = (
+    'take it out, and train on several GPUs with --processes N; distributed.strategy = "fsdp2" is for a base that '
+    "does not fit one of them (docs/multi-gpu.md)"
+)
 
 MISSING: Final[Mapping[str, tuple[tuple[Any, ...], str]]] = {
     "reward_model_name_or_path": (
@@ -14,12 +17,15 @@ MISSING: Final[Mapping[str, tuple[tuple[Any, ...], str]]] = {
         "a reward is a function; a model can be asked through a judge, lydite-judges",
     ),
     "trust_remote_code": ((False,), "no code of a model's repository is ever run"),
-    "resume_from_checkpoint": ((None, False), "a checkpoint of TRL's holds less than a run here needs to go on"),
-    "push_to_hub": ((False,), "nothing is sent anywhere; the adapter lies in the run's folder"),
+    "resume_from_checkpoint": (
+        (None, False),
+        "a checkpoint of TRL's holds less than a run here needs to go on; a run of lydite's goes on with --resume RUN",
+    ),
+    "push_to_hub": ((False,), "nothing is sent anywhere; take it out, and see `lydite export` for what to upload"),
     "log_completions_hub_repo": ((None,), "nothing is sent anywhere; see completions.jsonl"),
     "optim_args": ((None,), "AdamW has adam_beta1, adam_beta2, adam_epsilon and weight_decay"),
     "optim_target_modules": ((None,), "it belongs to optimisers that lydite does not have"),
-    "lr_scheduler_kwargs": ((None, {}), "the learning rate falls in a line, by a cosine, or not"),
+    "lr_scheduler_kwargs": ((None, {}), "the learning rate falls to 0 in a line or by a cosine, or not at all"),
     "label_smoothing_factor": ((0.0,), "the loss has no labels to smooth"),
     "neftune_noise_alpha": ((None,), "noise would part the trainer from the engine that samples"),
     "generation_kwargs": ((None, {}), "sampling has temperature, top_p, top_k and min_p"),

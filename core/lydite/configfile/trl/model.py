@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ _DROPPED: Final = ("attn_implementation", "use_cache", "low_cpu_mem_usage", "use
 
 def put_model(work: Translation) -> None:
     """What of TRL's ModelConfig is worked out, and `use_cpu` and `use_vllm`."""
+    if "model_name_or_path" not in work.given:
+        work.problems.append("model_name_or_path is needed: a hub name, a folder, or package:NAME")
     loading = _loading(work)
     revision = work.given.get("model_revision", loading.get("model_revision"))
     if revision not in (None, "main"):
@@ -22,7 +25,9 @@ def put_model(work: Translation) -> None:
     _put_type(work, loading.get("dtype"))
     if work.value("use_cpu", False):
         work.take("use_cpu", ("model", "device"), "cpu")
-    if work.value("load_in_4bit", False):
+    if work.value("load_in_4bit", False) and not work.value("use_peft", False):
+        work.refuse("load_in_4bit", "4-bit weights are frozen, and train through LoRA; set use_peft: true")
+    elif work.value("load_in_4bit", False):
         work.take("load_in_4bit", ("model", "quantization"), "nf4")
     if "use_vllm" in work.given:
         work.take("use_vllm", ("engine", "use"), "vllm" if work.given["use_vllm"] else "hf")
@@ -84,4 +89,8 @@ def _put_targets(work: Translation) -> None:
         )
         return
     listed = [targets] if isinstance(targets, str) else list(targets)
+    patterns = [one for one in listed if one != "all-linear" and not re.fullmatch(r"[\w.-]+", str(one))]
+    if patterns:
+        work.refuse("lora_target_modules", 'patterns are not read; name the layers, such as ["q_proj", "v_proj"]')
+        return
     work.take("lora_target_modules", ("lora", "target_modules"), [] if listed == ["all-linear"] else listed)

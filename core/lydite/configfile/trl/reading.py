@@ -1,8 +1,8 @@
-"""A YAML file as `trl grpo --config` takes it, read into lydite's tables, with a line on each of its arguments."""
+"""A YAML file as `trl grpo` and `trl rloo` take it, read into lydite's tables, with a line on each of its arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,19 +11,23 @@ import tomli_w
 
 from lydite.configfile.fields import find_field
 from lydite.configfile.problems import shown
-from lydite.configfile.trl.fields import TrlField, trl_fields
+from lydite.configfile.trl.fields import Command, TrlField, trl_fields
+from lydite.configfile.trl.former import with_todays_names
 from lydite.configfile.trl.given import Translation, as_number
 from lydite.configfile.trl.material import put_data, put_evaluation, put_place, put_rewards, put_trackers
 from lydite.configfile.trl.model import put_model
-from lydite.configfile.trl.steps import put_counts, put_ways_of_training
+from lydite.configfile.trl.rloo import ONLY_RLOO
+from lydite.configfile.trl.steps import NO_LIMIT, put_counts, put_ways_of_training
 from lydite.errors import ConfigError, MissingExtraError
-from lydite.suggest import close_to, did_you_mean
+from lydite.suggest import close_to
 
 PLUGINS: Final = ("lydite-adapters", "lydite-datasets", "lydite-families")
 """What a translated run needs: TRL's reward functions, data sets, and what differs between models."""
 _NUMBER: Final = ("a number", "a whole number")
 _OF_DATA: Final = ("dataset_name", "dataset_config", "dataset_train_split", "dataset_streaming")
-_ORDER: Final = ("name", "output_dir", "seed", "plugins")  # what a TOML file has before its first table
+_BOOLEANS: Final = {"true": True, "True": True, "false": False, "False": False}  # in quotes; TRL reads them so too
+_ZEROS: Final = ("top_k",)  # where null said what 0 says, in earlier versions of TRL
+_ORDER: Final = ("name", "output_dir", "seed", "plugins", "algorithm")  # what a TOML file has before its first table
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +57,26 @@ class FromTrl:
         return "\n".join(comments) + "\n\n" + tomli_w.dumps(dict(self.tables))
 
 
-def from_trl(path: Path, rows: Callable[[Mapping[str, Any]], int] | None = None) -> FromTrl:
-    """What a file for `trl grpo` means in lydite. It is meant for one process.
+def from_trl(
+    path: Path, rows: Callable[[Mapping[str, Any]], int] | None = None, *, command: Command | None = None
+) -> FromTrl:
+    """What a file for `trl grpo` or `trl rloo` means in lydite. It is meant for one process.
 
     `rows` counts the samples of a [data] table, for files that are measured in epochs; without it those need
-    max_steps. Where the file is silent TRL's defaults hold, not lydite's.
+    max_steps. `command` says whose file it is; None: of `trl rloo` where it has an argument that this one alone has,
+    else of `trl grpo`. Where the file is silent TRL's defaults hold, not lydite's.
 
     Raises:
-        ConfigError: when the file is missing or no YAML table, on arguments that `trl grpo` does not have, and on
+        ConfigError: when the file is missing or no YAML table, on arguments that the command does not have, and on
             every argument that lydite cannot honour, all listed at once.
         MissingExtraError: when PyYAML is not installed.
     """
-    work = Translation(_read(path))
+    given = _read(path)
+    told = [name for name in ONLY_RLOO if name in given]
+    work = Translation(given, command or ("rloo" if told else "grpo"))
+    with_todays_names(work)
+    if work.command == "rloo":
+        _put_rloo(work, told)
     _put_plain(work)
     put_place(work, path)
     work.put(("plugins",), list(PLUGINS))
@@ -76,7 +88,7 @@ def from_trl(path: Path, rows: Callable[[Mapping[str, Any]], int] | None = None)
     # Data is not read for a file that ends in an error anyway.
     counting = None if rows is None else lambda: 1 if work.problems else rows(work.tables["data"])
     put_counts(work, counting)
-    put_evaluation(work, _updates_per_step(work), rows)
+    put_evaluation(work, rows)
     if work.problems:
         several = len(work.problems) > 1
         head = f"{path}: {len(work.problems)} things cannot be honoured:" if several else f"{path}:"
@@ -100,12 +112,19 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ConfigError(f"{path}: expected a table of the arguments of `trl grpo`, got {shown(content)}")
-    return content
+    return {name: _BOOLEANS.get(value, value) if isinstance(value, str) else value for name, value in content.items()}
+
+
+def _put_rloo(work: Translation, told: Sequence[str]) -> None:
+    why = f", which alone has {told[0]}" if told else ""
+    work.put(("algorithm",), "rloo")
+    work.taken.append(f'the file: algorithm = "rloo" (as one for `trl rloo`{why})')
+    work.take_default("vllm_importance_sampling_correction", ("train", "vllm_importance_sampling_correction"), False)
 
 
 def _put_plain(work: Translation) -> None:
     """Everything whose value goes over as it is, or not at all."""
-    fields = trl_fields()
+    fields = trl_fields(work.command)
     for name, value in work.given.items():
         field = fields.get(name)
         if name == "env":
@@ -114,7 +133,7 @@ def _put_plain(work: Translation) -> None:
             )
             work.dropped.append(f"env: set these variables before the command: {named}")
         elif field is None:
-            work.problems.append(f"{name}: `trl grpo` has no such argument{did_you_mean(name, fields)}")
+            work.problems.append(f"{name}: `trl {work.command}` has no such argument{_meant(name, work.command)}")
         elif field.fate in ("same", "renamed") and _applies(name, work):
             _take(work, field, value)
         elif field.fate == "not needed":
@@ -127,9 +146,22 @@ def _put_plain(work: Translation) -> None:
             work.take_default(name, _path(field), field.default)
 
 
+def _meant(name: str, command: Command) -> str:
+    """The nearest argument of the command; or the other command, where that one has it."""
+    if command == "rloo" and name in trl_fields():
+        return "; `trl grpo` has it"
+    near = close_to(name, trl_fields(command))
+    return f"; did you mean {near!r}?" if near else "; take it out"
+
+
 def _take(work: Translation, field: TrlField, value: Any) -> None:
     key = _path(field)
     known = find_field(key)
+    if value is None and field.name in _ZEROS:
+        value = 0
+    if field.name == "max_grad_norm" and value in (None, 0):
+        work.take(field.name, key, NO_LIMIT, "0 and null are no limit")
+        return
     if value is None:
         if known is not None and known.required:
             work.refuse(field.name, f"{'.'.join(key)} is needed")
@@ -147,6 +179,8 @@ def _applies(name: str, work: Translation) -> bool:
         return bool(work.given.get("use_peft"))
     if name in _OF_DATA:
         return not work.given.get("datasets")
+    if name == "vllm_importance_sampling_mode" and name not in work.given:
+        return work.given.get("loss_type") != "vespo"  # TRL refuses its own default there
     if name == "steps_per_generation":
         return not work.given.get("generation_batch_size")
     return True
@@ -159,10 +193,3 @@ def _path(field: TrlField) -> tuple[str, ...]:
 def _same(value: Any, neutral: Any) -> bool:
     """Equal, where true and 1 are not."""
     return isinstance(value, bool) == isinstance(neutral, bool) and bool(value == neutral)
-
-
-def _updates_per_step(work: Translation) -> int:
-    train = work.tables.get("train", {})
-    passes = train.get("steps_per_generation") or train.get("gradient_accumulation_steps", 1)
-    updates = train.get("num_iterations", 1) * passes
-    return max(int(updates) // int(train.get("gradient_accumulation_steps", 1)), 1)

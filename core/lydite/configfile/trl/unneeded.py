@@ -23,7 +23,7 @@ UNNEEDED: Final[Mapping[str, tuple[str, ...]]] = {
         "load_best_model_at_end", "metric_for_best_model", "greater_is_better",
     ),
     "checkpoints are whole, written after steps, and hold everything that a resumed run needs": (
-        "save_strategy", "save_only_model", "save_on_each_node", "enable_jit_checkpoint", "ignore_data_skip",
+        "save_only_model", "save_on_each_node", "enable_jit_checkpoint", "ignore_data_skip",
         "restore_callback_states_from_checkpoint",
     ),
     "nothing is sent to a hub": (

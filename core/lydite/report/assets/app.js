@@ -17,10 +17,11 @@ function section(id, title, lead, ...content) {
 function start() {
   const main = document.getElementById("main"), nav = document.getElementById("nav"), foot = document.getElementById("foot");
   const grids = new Map(SECTIONS.filter(([, , , kind]) => kind !== "no charts").map(([id]) => [id, chartGrid()]));
+  const answers = el("ul", { class: "answers", id: "answers", "aria-label": "Did it learn, is it honest, where did the time go" });
   const findings = el("ul", { class: "findings", id: "findings", "aria-label": "What stands out" });
   const verifiers = el("div", { class: "verifiers", id: "verifiers" }), probes = el("div", { class: "verifiers probes", id: "probes" }), setup = el("div", { class: "setup" });
   const heldout = heldoutTable(), browser = completionsBrowser();
-  const extra = { overview: [findings], heldout: [heldout.node], rewards: [], completions: [], learning: [], machine: [], setup: [setup] };
+  const extra = { overview: [answers, findings], heldout: [heldout.node], rewards: [], completions: [], learning: [], machine: [], setup: [setup] };
   const after = { rewards: [verifiers, probes], completions: [el("div", { class: "gap" }), browser.node] };
   const nodes = new Map(SECTIONS.map(([id, title, lead]) => [id, section(id, title, lead, ...extra[id], grids.has(id) ? grids.get(id).node : null, ...(after[id] || []))]));
   main.append(...nodes.values());
@@ -30,6 +31,7 @@ function start() {
     const head = JSON.stringify(data.overview);
     if (head !== seen.overview) showHead(document.getElementById("head"), data.overview);
     document.title = `${data.overview.name} · lydite report`;
+    showAnswers(answers, data.answers);
     showFindings(findings, data.findings);
     for (const [id, grid] of grids) grid.show(data.charts.filter((chart) => chart.section === id));
     nodes.get("heldout").hidden = !data.heldout;

@@ -11,6 +11,10 @@ function showHead(head, overview) {
     el("dl", { class: "tiles" }, overview.tiles.map((tile) => el("div", { class: "tile" }, el("dt", {}, tile.label), el("dd", {}, tile.value, el("small", {}, tile.detail)))))));
 }
 
+function showAnswers(node, answers) {
+  fill(node, answers.map((one) => el("li", { class: "answer verdict-" + one.verdict }, el("h3", {}, one.question), el("p", { class: "short" }, one.short), el("p", {}, one.text))));
+}
+
 function showFindings(node, findings) {
   node.hidden = findings.length === 0;
   fill(node, findings.map((one) => el("li", { class: "finding level-" + one.level }, el("span", { class: "level" }, LEVELS[one.level]), el("h3", {}, one.title), el("p", {}, one.text))));
