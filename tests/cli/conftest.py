@@ -2,12 +2,12 @@
 
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.distributions import install_distribution
 
 from lydite.cli import main
 
@@ -44,19 +44,7 @@ def lydite(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Installs a distribution of one module for the length of a test."""
 
-    def install(name: str, source: str | None, version: str = "1.0", module: str = "") -> Path:
-        module = module or name.replace("-", "_")
-        site = tmp_path / f"site-{name}"
-        metadata = site / f"{name.replace('-', '_')}-{version}.dist-info"
-        metadata.mkdir(parents=True)
-        (metadata / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: For a test.\n"
-        )
-        (metadata / "entry_points.txt").write_text(f"[lydite]\n{module} = {module}\n")
-        if source is not None:
-            (site / f"{module}.py").write_text(source)
-        monkeypatch.syspath_prepend(str(site))
-        monkeypatch.delitem(sys.modules, module, raising=False)
-        return site
+    def install(name: str, source: str | None, version: str = "1.0") -> Path:
+        return install_distribution(tmp_path / f"site-{name}", monkeypatch, name, source, version=version)
 
     return install

@@ -67,10 +67,29 @@ def test_a_reward_that_passes(lydite: Lydite, folder: Path) -> None:
 def test_a_reward_that_fails_says_what_to_do(lydite: Lydite, folder: Path) -> None:
     ran = lydite("check", "my/paid", "--plugin", "mine.py", "--cases", "cases/right.jsonl")
     assert ran.code == 1
-    assert "FAILED row-at-line-11" in ran.out
-    assert "FAILED empty" in ran.out
-    assert "what to do: refuse what says nothing" in ran.out
+    assert [line.strip() for line in ran.out.splitlines() if "FAILED" in line] == ["FAILED tells-answers-apart"]
     assert "my/paid fails: " in ran.out
+    whole = lydite("check", "my/paid", "--plugin", "mine.py", "--cases", "cases/right.jsonl", "--verbose").out
+    assert "FAILED row-at-line-11" in whole
+    assert "FAILED empty" in whole
+    assert "what to do: refuse what says nothing" in whole
+
+
+def test_the_gold_answers_of_a_run_do_without_a_table(lydite: Lydite, folder: Path) -> None:
+    rows = [{"question": f"{name}?", "gold": name} for name in NAMES]
+    (folder / "questions.jsonl").write_text(table(rows))
+    (folder / "run.toml").write_text(
+        'plugins = ["lydite-datasets"]\nplugin_files = ["mine.py"]\n[model]\npath = "none"\n'
+        '[data]\nuse = "jsonl"\n'
+        'options = { path = "questions.jsonl", prompt = "question", reference = "gold" }\n'
+        '[rewards.correct]\nuse = "my/right"\n[rewards.bonus]\nuse = "my/paid"\n'
+    )
+    ran = lydite("check", "correct", "--run", "run.toml")
+    assert (ran.code, ran.err) == (0, "")
+    assert "my/right passes" in ran.out
+    ran = lydite("check", "bonus", "--run", "run.toml")
+    assert (ran.code, "FAILED tells-answers-apart" in ran.out) == (1, True)
+    assert "--run RUN.toml takes" in lydite("check", "my/paid", "--plugin", "mine.py").out
 
 
 def test_json_for_other_programs(lydite: Lydite, folder: Path) -> None:
@@ -92,7 +111,7 @@ def test_a_function_by_module_and_name(lydite: Lydite, folder: Path) -> None:
     (folder / "a_module_of_mine.py").write_text(REWARD)
     ran = lydite("check", "a_module_of_mine:trl", "--cases", "cases/right.jsonl")
     assert ran.code == 1
-    assert "FAILED tags-only" in ran.out
+    assert "FAILED tells-answers-apart" in ran.out
     ran = lydite("check", "a_module_of_mine:tlr", "--cases", "cases/right.jsonl")
     assert ran.code == 2
     assert "did you mean 'trl'?" in ran.err
@@ -122,6 +141,8 @@ def test_options_and_format_are_handed_on(lydite: Lydite, folder: Path) -> None:
         (("my/right", "--format", "boxd"), "did you mean 'boxed'?"),
         (("my/right", "--option", "case"), "--option case: expected key=value"),
         (("my/right", "--option", "cse=true"), "has no option 'cse'; did you mean 'case'?"),
+        (("my/right", "--run", "none.toml"), "none.toml: there is no such file"),
+        (("--all", "--run", "run.toml"), "leave out --cases, --run"),
         (("my/right", "--cases", "none.jsonl"), "none.jsonl: there is no such case file"),
         (("my/right", "--cases", "broken.jsonl"), "broken.jsonl:2: expected a JSON object"),
     ],

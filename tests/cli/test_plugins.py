@@ -92,7 +92,7 @@ class TestInfo:
             "  town: the data set's column 'town'",
             "  tolerance: float, default 0.5",
             "  unit: str, needed",
-            "  mode: Literal['a', 'b'], default 'a'",
+            "  mode: 'a' or 'b', default 'a'",
             "range: -1 to 1",
             "runs in a worker process, at most 2.5 s for a completion",
             'use = "example/near"',
@@ -140,7 +140,7 @@ class TestDoctor:
             (
                 "import lydite\n@lydite.hookimpl\ndef lydite_formats(): return {'plain': str}",
                 "the format 'plain' is offered twice: by lydite",
-                "only one of them can be there",
+                "a run can name one of the two",
             ),
             (
                 "import lydite\n@lydite.hookimpl\ndef lydite_rewards(): raise OSError('full')",

@@ -187,3 +187,11 @@ def test_it_loads_no_torch(stack: Path, saved: Path) -> None:
     arguments = ["score", str(saved), "--stack", str(stack), "--reference", "answer"]
     ran = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_the_first_error_of_a_reward_is_told_in_full(lydite: Callable[..., Any], stack: Path, saved: Path) -> None:
+    broken = PLUGIN.replace("return 1.0 if len(text) <= most else 0.0", "return {}[len(text)]")
+    (stack.parent / "own.py").write_text(broken)
+    ran = lydite("score", saved, "--stack", stack, "--reference", "answer", "--set", "stack.max_error_share=1.0")
+    assert ran.code == 0, ran.err
+    assert "  the first error: raised.KeyError: reward 'brief' raised KeyError: 7" in ran.out

@@ -368,6 +368,7 @@ def test_what_is_wrong_is_said_before_anything_is_sampled(
     [
         (["out.jsonl", "--stack", "sums.toml", "--n", "4"], "--n is about new completions; add --generate"),
         (["out.jsonl", "--stack", "sums.toml", "--heldout"], "--heldout is about new completions"),
+        (["out.jsonl", "--stack", "sums.toml", "--temperature", "0"], "--temperature is about new completions"),
         (["sums.toml"], "or --generate with a run's configuration"),
         (["--stack", "sums.toml"], "score needs saved completions"),
     ],

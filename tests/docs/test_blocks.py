@@ -23,7 +23,7 @@ from lydite.plugins import Plugins, load_plugins
 from lydite.rewards import build_eval_stack, build_stack
 
 ROOT = Path(__file__).parents[2]
-WITHOUT_MEANING = {"git", "cd", "mkdir", "mv"}  # commands that say nothing about lydite
+WITHOUT_MEANING = {"git", "cd", "mkdir", "mv", "source"}  # commands that say nothing about lydite
 
 
 def test_every_block_is_of_a_kind_that_is_checked(page: Path, desk: Any) -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from lydite import collect
 from lydite.collect import Collected, Collector
 from lydite.data import prompt_order
 from lydite.measure import Stopwatch
@@ -65,6 +66,27 @@ def test_flat_groups_are_replaced_by_the_next_prompts_of_the_order(
         "surplus_groups": 1.0,
     }  # fmt: skip
     assert ids(own.collect(2, watch).asked)[:2] == named[6:8], "the next step goes on behind the refills"
+
+
+def test_a_group_is_looked_at_once_whatever_becomes_of_it(
+    collector: Collect, watch: Stopwatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[str] = []
+    real = collect.with_configured_advantages
+
+    def counted(scored: Any, config: Any) -> Any:
+        if len(scored.groups) == 1:
+            looked_at.extend(ids(scored))
+        return real(scored, config)
+
+    monkeypatch.setattr(collect, "with_configured_advantages", counted)
+    for wishes in ({"max_refills": 3}, {"flat_groups": "drop"}):
+        looked_at.clear()
+        collected = collector(["easy"] * 4 + ["mixed"] * 4, 2, **wishes).collect(1, watch)
+        assert looked_at == ids(collected.asked)
+    looked_at.clear()
+    collector(["easy"] * 4, 2).collect(1, watch)
+    assert looked_at == [], "no question where all are trained on"
 
 
 @pytest.mark.parametrize(("flat", "trained"), [("keep", 2), ("drop", 1)])

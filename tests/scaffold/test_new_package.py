@@ -85,6 +85,8 @@ def test_its_code_keeps_to_lydite_s_rules(tmp_path: Path) -> None:
         ("3-words", "'words' would do"),
         ("../evil", "'evil' would do"),
         ("a--b", "'a-b' would do"),
+        ("Ünï-Köln", "'uni-koln' would do"),
+        ("3d", "beginning with a letter"),
         ("", "a package cannot be called ''"),
         ("\u00e9", "beginning with a letter"),
         ("a" * 41, "at most 40"),

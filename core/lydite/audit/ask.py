@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from lydite.audit.labelled import Labelled
 from lydite.config import RewardConfig, StackConfig
-from lydite.contracts import Format
+from lydite.contracts import GIVEN, Format
 from lydite.errors import DataError
 from lydite.plugins import Plugins
 from lydite.rewards.binding import Binding, bind
@@ -21,6 +21,7 @@ from lydite.rewards.requests import requests_for
 from lydite.rewards.spawn import Limits
 from lydite.rewards.verdicts import settled
 from lydite.rewards.worker import WorkerPool
+from lydite.suggest import close_to
 from lydite.types import Completion, Group, Parsed, Status, Verdict
 
 TOGETHER: Final = 16  # calls of an asynchronous reward that wait at the same time
@@ -201,9 +202,11 @@ def _check_row(binding: Binding, row: Labelled) -> None:
         raise DataError(f"{row.where}: {binding.spoken} compares with a gold answer, and the row has no 'gold'")
     for column in binding.columns:
         if column not in row.sample.columns and not (binding.kind == "batch" and column == "reference"):
+            near = close_to(column, {*row.sample.columns, *GIVEN})
             raise DataError(
-                f"{row.where}: {binding.spoken} asks for the column {column!r}; give it as "
-                f'"columns": {{"{column}": ...}}, which has {sorted(row.sample.columns)}'
+                f"{row.where}: {binding.spoken} asks for the column {column!r}"
+                + (f"; did you mean {near!r}? Else" if near else ";")
+                + f' give it as "columns": {{"{column}": ...}}, which has {sorted(row.sample.columns)}'
             )
 
 

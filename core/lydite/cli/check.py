@@ -9,6 +9,7 @@ import typer
 
 from lydite.cli import BAD_INPUT, FAILED
 from lydite.cli.options import options_from
+from lydite.cli.shared_options import PluginFiles, RewardOptions
 from lydite.cli.speaking import print_error, print_json
 from lydite.cli.writing import write_json
 from lydite.errors import ConfigError, DataError, RewardError
@@ -25,14 +26,16 @@ def check(
     cases: Annotated[
         Path | None, typer.Option("--cases", metavar="FILE.jsonl", help="The table of cases; else the reward's own.")
     ] = None,
-    plugin: Annotated[
-        list[Path] | None,
-        typer.Option("--plugin", metavar="FILE.py", help="Use a local Python file as a plugin. Can be repeated."),
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--run",
+            metavar="RUN.toml",
+            help="Take the gold answers of a run's data as cases; NAME is a reward of that run, with its options.",
+        ),
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="An option of the reward. Can be repeated."),
-    ] = None,
+    plugin: PluginFiles = None,
+    option: RewardOptions = None,
     format: Annotated[
         str | None, typer.Option("--format", metavar="NAME", help="The format that finds the answer in a completion.")
     ] = None,
@@ -45,10 +48,12 @@ def check(
     """Check a reward: its cases, attacks on it, hostile input, its contract and its source."""
     if every == (name is not None):
         raise ConfigError("check needs the name of a reward, or --all for every one that is installed")
-    if every and (cases or option or format):
-        raise ConfigError("--all checks every reward with its own cases; leave out --cases, --option and --format")
+    if every and (cases or run or option or format):
+        raise ConfigError(
+            "--all checks every reward with its own cases; leave out --cases, --run, --option and --format"
+        )
     try:
-        reports = _reports(name, cases, plugin or [], options_from("--option", option), format, as_json, verbose)
+        reports = _reports(name, cases, run, plugin or [], options_from("--option", option), format, as_json, verbose)
     except (DataError, RewardError) as error:
         print_error(str(error))
         raise typer.Exit(BAD_INPUT) from error
@@ -63,6 +68,7 @@ def check(
 def _reports(
     name: str | None,
     cases: Path | None,
+    run: Path | None,
     plugin: list[Path],
     options: dict[str, Any],
     format: str | None,
@@ -81,7 +87,7 @@ def _reports(
     reports = []
     with testing.worker_pool() as pool:
         for one in names:
-            report = testing.check(one, cases=cases, options=options, plugins=plugin, format=format, pool=pool)
+            report = testing.check(one, cases=cases, run=run, options=options, plugins=plugin, format=format, pool=pool)
             reports.append(report)
             if as_json is None or str(as_json) != "-":
                 _print(report, verbose)

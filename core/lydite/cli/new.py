@@ -20,7 +20,7 @@ def new() -> None:
     """Begin a plugin package of your own."""
 
 
-@new_app.command("reward")
+@new_app.command("reward", short_help="Write a package with a reward, its cases and its test.")
 def reward(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Lower-case words and hyphens, such as my-rubric.", show_default=False)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 from lydite.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def options_from(flag: str, given: Sequence[str] | None) -> dict[str, Any]:
@@ -25,6 +29,12 @@ def options_from(flag: str, given: Sequence[str] | None) -> dict[str, Any]:
             raise ConfigError(f"{flag} {text}: {key!r} is given twice")
         options[key] = _value(value.strip())
     return options
+
+
+def names_of_given(options: DataclassInstance) -> list[str]:
+    """Those of a record's options that were given, as they are typed; None and False were left out."""
+    given = {one.name: getattr(options, one.name) for one in fields(options)}
+    return [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None and value is not False]
 
 
 def _value(text: str) -> Any:

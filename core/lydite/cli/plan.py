@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lydite.cli import FAILED
+from lydite.cli.shared_options import PluginFiles
+from lydite.cli.tables import plain_table
 from lydite.config import RunConfig
 from lydite.configfile import read_config
 from lydite.errors import ConfigError
@@ -47,10 +49,7 @@ def plan(
             "training on some.",
         ),
     ] = False,
-    plugin: Annotated[
-        list[Path] | None,
-        typer.Option("--plugin", metavar="FILE.py", help="Use a local Python file as a plugin. Can be repeated."),
-    ] = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Show what a run takes of the device's memory, part by part, and what to change when it does not fit."""
     if measure and memory is not None:
@@ -223,7 +222,7 @@ def _count(count: int) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = plain_table()
     for place, column in enumerate(columns):
         table.add_column(column, justify="left" if place == 0 else "right", no_wrap=True)
     return table

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from lydite.cli.score_generate import Typed, score_generate
+from lydite.cli.options import names_of_given
+from lydite.cli.score_generate import GenerateOptions, score_generate
+from lydite.cli.score_saved import SavedOptions, score_saved
+from lydite.cli.shared_options import PluginFiles
 from lydite.errors import ConfigError
 
 
@@ -41,10 +40,7 @@ def score(
             "--set", metavar="KEY=VALUE", help="Change one key of the stack or configuration. Can be repeated."
         ),
     ] = None,
-    plugin: Annotated[
-        list[Path] | None,
-        typer.Option("--plugin", metavar="FILE.py", help="Use a local Python file as a plugin. Can be repeated."),
-    ] = None,
+    plugin: PluginFiles = None,
     format: Annotated[
         str | None,
         typer.Option("--format", metavar="NAME", help="Read the answers anew by this format."),
@@ -117,66 +113,19 @@ def score(
     """Judge saved completions with other rewards or weights, or make new ones with --generate, and show the figures."""
     workers = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     overrides = [*(changes or ()), f"stack.workers={workers}"]
-    typed = Typed(run, adapter, heldout, n, num_generations, temperature, max_completion_length, engine)
+    of_new = GenerateOptions(run, adapter, heldout, n, num_generations, temperature, max_completion_length, engine)
+    of_saved = SavedOptions(format, reference, data, group_size)
     if generate:
-        of_saved = {"--format": format, "--reference": reference, "--data": data, "--group-size": group_size}
-        if odd := [name for name, given in of_saved.items() if given is not None]:
+        if odd := names_of_given(of_saved):
             raise ConfigError(
                 f"{odd[0]} is about saved completions, and --generate makes new ones; say it in the configuration"
             )
-        score_generate(source, typed, stack=stack, overrides=overrides, plugins=plugin or (), out=out, as_json=as_json)
+        score_generate(source, of_new, stack=stack, overrides=overrides, plugins=plugin or (), out=out, as_json=as_json)
         return
-    if typed.names:
-        raise ConfigError(f"{typed.names[0]} is about new completions; add --generate")
+    if odd := names_of_given(of_new):
+        raise ConfigError(f"{odd[0]} is about new completions; add --generate")
     if source is None or stack is None:
         raise ConfigError(
             "score needs saved completions and --stack with the rewards, or --generate with a run's configuration"
         )
-    _score_saved(source, stack, overrides, plugin or (), format, reference, data, group_size, out, as_json)
-
-
-def _score_saved(
-    completions: Path,
-    stack: Path,
-    overrides: list[str],
-    plugin: Sequence[Path],
-    format: str | None,
-    reference: str | None,
-    data: Path | None,
-    group_size: int | None,
-    out: Path | None,
-    as_json: Path | None,
-) -> None:
-    from lydite.cli.score_tables import print_changes
-    from lydite.cli.writing import write_json
-    from lydite.plugins import load_plugins
-    from lydite.prepare import make_format
-    from lydite.rescore import open_saved, read_golds, read_stack, rescore
-    from lydite.rescore.spool import Spool
-    from lydite.rescore.stackfile import has_format
-
-    if format is not None:
-        overrides = [*overrides, f"format.use={json.dumps(format)}"]
-    config = read_stack(stack, overrides=overrides, plugin_files=plugin)
-    plugins = load_plugins(allow=config.plugins, files=config.plugin_files)
-    anew = make_format(config.format, plugins) if format is not None or has_format(stack) else None
-    key = reference or "reference"
-    golds = None if data is None else read_golds(data, key)
-    saved = open_saved(completions, reference=key, group_size=group_size)
-    with nullcontext() if out is None else Spool(out) as spool:
-        found: dict[str, Any] = rescore(
-            saved,
-            config,
-            plugins,
-            format=anew,
-            golds=golds,
-            write=None if spool is None else spool.write,
-            progress=_say if sys.stderr.isatty() else None,
-        )
-    if as_json is not None:
-        write_json("--json", as_json, {"completions": str(completions), "stack": str(stack), **found})
-    print_changes(found)
-
-
-def _say(rows: int) -> None:
-    print(f"\r{rows} completions", end="", file=sys.stderr, flush=True)
+    score_saved(source, of_saved, stack=stack, overrides=overrides, plugins=plugin or (), out=out, as_json=as_json)

@@ -23,7 +23,7 @@ _CLEAR_LINE: Final = "\r\x1b[K"
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class GenerateOptions:
     """The options that are there for `--generate` alone; None and False where they were left out."""
 
     run: Path | None
@@ -35,19 +35,10 @@ class Typed:
     max_completion_length: int | None
     engine: str | None
 
-    @property
-    def names(self) -> list[str]:
-        """Those that were given, as they are typed."""
-        return [
-            f"--{name.replace('_', '-')}"
-            for name in self.__slots__
-            if getattr(self, name) is not None and getattr(self, name) is not False
-        ]
-
 
 def score_generate(
     source: Path | None,
-    typed: Typed,
+    typed: GenerateOptions,
     *,
     stack: Path | None,
     overrides: Sequence[str],

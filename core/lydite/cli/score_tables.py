@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lydite.cli.tables import plain_table
+
 SHOWN_GROUPS = 5  # on the screen; the file has more
 SHOWN_REASONS = 4  # of each reward
 _FAILURES = {"abstain": "abstained", "error": "errors", "timeout": "timeouts"}
@@ -87,6 +89,8 @@ def _print_reasons(console: Console, rewards: dict[str, Any]) -> None:
         said = ", ".join(f"{reason} {n}" for reason, n in shown) + (f", and {rest} more" if rest else "")
         failures = [f"{one['status'][key]} {word}" for key, word in _FAILURES.items() if one["status"][key]]
         console.print(Text(f"{name}: {said}" + (f" ({', '.join(failures)})" if failures else "")), soft_wrap=True)
+        if one["first_error"]:
+            console.print(Text(f"  the first error: {one['first_error']}", style="red"), soft_wrap=True)
 
 
 def _print_totals(console: Console, found: dict[str, Any], *, fresh: bool) -> None:
@@ -137,7 +141,7 @@ def _print_advantages(console: Console, found: dict[str, Any]) -> None:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = plain_table()
     for place, column in enumerate(columns):
         table.add_column(column, justify="left" if place == 0 else "right", no_wrap=place > 0)
     return table

@@ -130,6 +130,7 @@ def _reward(one: RewardTally, size: float, tally: Tally) -> dict[str, Any]:
         "share_of_variance_in_groups": _rounded(one.within / tally.total_within) if tally.total_within > 0 else None,
         "status": {status.value: one.status[status] for status in Status},
         "reasons": dict(one.reasons.most_common()),
+        "first_error": one.first_error or None,
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lydite.config import RunConfig
-from lydite.contracts import Format
+from lydite.contracts import GIVEN, Format
 from lydite.errors import ConfigError, DataError
 from lydite.objective.advantages import configured_advantages, with_configured_advantages
 from lydite.plugins import Plugins
@@ -17,6 +17,7 @@ from lydite.rescore.saved import Saved
 from lydite.rewards import RewardStack, build_stack
 from lydite.rewards.binding import Binding, bind
 from lydite.rewards.episode import with_episode_reward
+from lydite.suggest import close_to
 from lydite.types import FormatError, Generated, Parsed, Prompt, Rollout, ScoredGroup
 
 GROUPS_AT_ONCE: Final = 64
@@ -95,9 +96,11 @@ class Rejudging:
             for column in binding.needed_columns:
                 if column not in saved.sample.columns and not (binding.kind == "batch" and column == "reference"):
                     there = ", ".join(sorted(saved.sample.columns)) or "no columns"
+                    near = close_to(column, {*saved.sample.columns, *GIVEN})
+                    remedy = f"did you mean {near!r}?" if near else "give the data set with --data"
                     raise DataError(
                         f"{saved.where}: {binding.spoken} asks for the column {column!r}, and the row has {there}; "
-                        "give the data set with --data"
+                        f"{remedy}"
                     )
 
     def _before(self, batch: Sequence[Rows]) -> list[tuple[float | None, ...]]:

@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import Any, Final
 
 from lydite.rescore.judge import Rejudged
+from lydite.rewards.verdicts import explain
 from lydite.types import Component, ScoredCompletion, Status
 
 LISTED_GROUPS: Final = 20
@@ -71,6 +72,8 @@ class RewardTally:
     judged: int = 0
     status: Counter[Status] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    first_error: str = ""
+    """What went wrong when it failed for the first time."""
 
 
 class Tally:
@@ -122,6 +125,8 @@ class Tally:
         tally.status[verdict.status] += 1
         if verdict.reason in tally.reasons or len(tally.reasons) < MOST_REASONS:
             tally.reasons[verdict.reason or "(none)"] += 1
+        if verdict.status is Status.ERROR and not tally.first_error:
+            tally.first_error = explain(verdict)
         if verdict.status is not Status.ABSTAIN:
             tally.judged += 1
             tally.passed += bool(verdict.passed)

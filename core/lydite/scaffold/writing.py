@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -85,9 +86,11 @@ def _checked(given: str) -> str:
 
 def _near(given: str) -> str:
     """A clause with the closest name that would do; empty when there is none."""
-    parts = re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", given).lower())
+    plain = unicodedata.normalize("NFKD", given)
+    bare = "".join(one for one in plain if not unicodedata.combining(one))  # an accent is no reason to lose a letter
+    parts = re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", bare).lower())
     near = "-".join(parts).lstrip("0123456789-")[:LONGEST_NAME].rstrip("-")
-    return f"; {near!r} would do" if _NAME.fullmatch(near) else ""
+    return f"; {near!r} would do" if len(near) > 1 and _NAME.fullmatch(near) else ""
 
 
 def _filled(folder: Traversable, words: dict[str, str], below: str = "") -> list[tuple[Path, str]]:

@@ -77,6 +77,8 @@ class CaseFile:
     """For a function that does not say it of itself, such as one written for TRL."""
     range: tuple[float, float] | None = None
     """Lowest and highest score of a function that declares none."""
+    remedy: str = ""
+    """What to do about a row that comes out otherwise, where no author wrote the rows; they may be few then."""
 
 
 class _BrokenLineError(ValueError):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from lydite.configfile import read_config
 from lydite.contracts import Format
 from lydite.errors import ConfigError
 from lydite.options import check_options
@@ -17,6 +18,7 @@ from lydite.rewards.worker import WorkerPool
 from lydite.testing import attacking, contract, golds, invariances, lengths, robustness, security, speed, table
 from lydite.testing.cases import CaseFile, read_cases
 from lydite.testing.finding import default_case_file
+from lydite.testing.from_run import cases_of_run, reward_of_run
 from lydite.testing.material import Gold, chosen, gold_rows, with_wrong_answers
 from lydite.testing.results import CheckReport, Item, Section
 from lydite.testing.subject import Subject, find_plugins, worker_pool
@@ -39,6 +41,7 @@ def check(
     reward: str | Callable[..., Any],
     *,
     cases: str | Path | None = None,
+    run: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
     plugins: Sequence[str | Path] = (),
     format: str | None = None,
@@ -46,25 +49,34 @@ def check(
 ) -> CheckReport:
     """The report on a reward: a name that a plugin offers, `module:function`, or a function.
 
-    `cases` is a case file (by default the one beside the reward), `plugins` are local files that may offer it,
-    `format` takes completions apart as in a run (by default the whole text is the answer), and `options` go before
-    those of the case file. Worker processes are those of `pool`, or are started and ended here.
+    `cases` is a case file (by default the one beside the reward). `run` is the configuration of a run, to do without
+    one: the gold answers of its data are the cases, the reward is called by its name there, and options, judge, format
+    and plugin files are the run's. `plugins` are local files that may offer the reward, `format` takes completions
+    apart as in a run (by default the whole text is the answer), and `options` go before those of the case file.
+    Worker processes are those of `pool`, or are started and ended here.
 
     Raises:
         UnknownNameError: when nobody offers the reward or the format.
-        ConfigError: on wrong options, or a judge that is needed and not named in the case file.
+        ConfigError: on wrong options, a judge that is needed and not named in the case file, or a configuration that
+            is broken or lacks the reward.
         DataError: when the case file is broken; nothing was judged then.
         RewardError: when the reward cannot be loaded in a worker.
     """
     began = time.perf_counter()
-    offered, name = find_plugins(reward, files=plugins)
-    file = _case_file(offered, name, cases)
+    file: CaseFile | None
+    if run is not None:
+        offered, name, file, form = _of_run(reward, Path(run), cases, plugins, format)
+    else:
+        offered, name = find_plugins(reward, files=plugins)
+        file = _case_file(offered, name, cases)
+        told = file if format is None and file is not None and file.format else None
+        form = _format(offered, format or (told.format if told else None), told.format_options if told else {})
     with ExitStack() as stack:
         subject = Subject(
             name,
             offered,
             pool if pool is not None else stack.enter_context(worker_pool()),
-            format=_format(offered, format, file),
+            format=form,
             options={**(file.options if file else {}), **(options or {})},
             judge=file.judge if file else None,
             judge_options=file.judge_options if file else None,
@@ -91,6 +103,8 @@ def _sections(subject: Subject, file: CaseFile | None) -> list[Section]:
     for case in file.cases:  # wrong options are found before anything is judged
         subject.binding(case.options)
     found = {"cases": table.check_table(subject, file)}
+    if any(one.name == table.IN_TIME for one in found["cases"]):
+        return [Section("cases", found["cases"]), Section("security", security.check_security(subject))]
     over_the_table = list(subject.call_seconds)
     every = gold_rows(file) if not subject.grouped else []
     rows = [with_wrong_answers(subject, gold, file) for gold in chosen(every, _most_golds(subject))]
@@ -157,15 +171,37 @@ def _no_cases(subject: Subject) -> Item:
     return Item(
         "enough-rows", "failed", got="no case file", expected=f"at least {rows} rows in {place}",
         note='write one JSON object a line: {"completion": ..., "expected": "pass" or "fail", "reference": ...}, with '
-        'right answers, wrong ones and cheats; mark three or more with "gold": true',
+        'right answers, wrong ones and cheats; mark three or more with "gold": true. Until then, --run RUN.toml takes '
+        "the gold answers of a run's data",
     )  # fmt: skip
 
 
-def _format(plugins: Plugins, name: str | None, file: CaseFile | None) -> Format:
-    options: Mapping[str, Any] = {}
-    if name is None:
-        name, options = (file.format, file.format_options) if file is not None and file.format else ("plain", {})
-    factory = plugins.find("formats", name).thing
+def _of_run(
+    reward: str | Callable[..., Any],
+    run: Path,
+    cases: str | Path | None,
+    plugins: Sequence[str | Path],
+    format: str | None,
+) -> tuple[Plugins, str, CaseFile, Format]:
+    """What is offered, the reward's name there, the run's gold answers as cases, and the format."""
+    if cases is not None:
+        raise ConfigError("the cases are those of a case file or the gold answers of a run: give one of the two")
+    if not isinstance(reward, str):
+        raise ConfigError(f"a reward of a run is checked by its name there, got {type(reward).__name__}")
+    config = read_config(run)
+    used = reward_of_run(config, reward)
+    offered, name = find_plugins(used.use, files=[*config.plugin_files, *plugins])
+    told = config.format
+    form = _format(offered, format or told.use, told.options if format is None else {})
+    file = cases_of_run(config, run, used, offered, form)
+    own = _case_file(offered, name, None)
+    if own is not None:  # what its author allows holds wherever the rows come from
+        file = replace(file, allow=own.allow, pays_for=own.pays_for)
+    return offered, name, file, form
+
+
+def _format(plugins: Plugins, name: str | None, options: Mapping[str, Any]) -> Format:
+    factory = plugins.find("formats", name or "plain").thing
     checked = check_options(f"format {name!r}", factory, options)
     try:
         made: Format = factory(**checked)

@@ -98,7 +98,7 @@ class SectionItem(pytest.Item):
 
         section = next((one for one in self.parent.report.sections if one.name == self.name), None)
         if section is None:
-            pytest.skip("there is no case file to check it with")
+            pytest.skip("left out; the section `cases` says why")
         failed = [item for item in section.items if item.status == "failed"]
         if failed:
             raise CheckFailed("\n".join(line for item in failed for line in item_lines(item)))

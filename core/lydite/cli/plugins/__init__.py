@@ -10,6 +10,7 @@ import typer
 from lydite.cli.plugins.doctor import diagnosis, print_diagnosis
 from lydite.cli.plugins.info import descriptions, print_descriptions
 from lydite.cli.plugins.listing import listing, print_listing
+from lydite.cli.shared_options import AsJson, ListedFiles
 from lydite.cli.speaking import print_json
 from lydite.plugins import Plugins, load_plugins
 
@@ -18,12 +19,6 @@ plugins_app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Files = Annotated[
-    list[Path] | None,
-    typer.Option("--plugin", metavar="FILE.py", help="Take a local Python file as a plugin too. Can be repeated."),
-]
 
 
 @plugins_app.callback(invoke_without_command=True)
@@ -36,7 +31,7 @@ def plugins(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @plugins_app.command("list")
-def list_command(as_json: AsJson = False, plugin: Files = None) -> None:
+def list_command(as_json: AsJson = False, plugin: ListedFiles = None) -> None:
     """List what is installed and what each plugin offers."""
     found = listing(_load(plugin))
     print_json(found) if as_json else print_listing(found)
@@ -46,7 +41,7 @@ def list_command(as_json: AsJson = False, plugin: Files = None) -> None:
 def info_command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A distribution, a plugin, or something it offers.")],
     as_json: AsJson = False,
-    plugin: Files = None,
+    plugin: ListedFiles = None,
 ) -> None:
     """Describe a plugin, or one thing that it offers."""
     found = descriptions(_load(plugin), name)
@@ -54,7 +49,7 @@ def info_command(
 
 
 @plugins_app.command("doctor")
-def doctor_command(as_json: AsJson = False, plugin: Files = None) -> None:
+def doctor_command(as_json: AsJson = False, plugin: ListedFiles = None) -> None:
     """Explain every plugin that fails to load."""
     found = diagnosis(_load(plugin))
     print_json(found) if as_json else print_diagnosis(found)

@@ -59,7 +59,10 @@ def _remedy(failure: Failure) -> str:
             f"{owner.distribution} to depend on it; {without}"
         )
     if "is offered twice" in cause:
-        return f"only one of them can be there: uninstall one; {without}"
+        return (
+            f"a run can name one of the two in `plugins`, not both; uninstall the one that you do not use, or leave it "
+            f"out of this list: {BLOCK_VARIABLE}={owner.distribution}"
+        )
     if "there is no hook" in cause or "is not marked as a hook" in cause:
         return (
             f"its author has to correct the hook, or it was made for another version of lydite: update both; {without}"

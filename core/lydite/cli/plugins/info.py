@@ -14,7 +14,7 @@ from lydite.calibration import calibration_line
 from lydite.cli.plugins.listing import describe_owner
 from lydite.contracts import GIVEN, spec_of
 from lydite.errors import UnknownNameError
-from lydite.options import hints_of, option_parameters, positional_names
+from lydite.options import hints_of, option_parameters, positional_names, type_name
 from lydite.plugins import KINDS, SINGULAR, Kind, Offer, Plugins
 from lydite.suggest import did_you_mean
 
@@ -81,7 +81,7 @@ def _options(thing: Callable[..., Any]) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "type": inspect.formatannotation(hints[name]) if name in hints else "any",
+            "type": type_name(hints[name]) if name in hints else "any",
             "required": parameter.default is inspect.Parameter.empty,
             "default": None if parameter.default is inspect.Parameter.empty else repr(parameter.default),
         }

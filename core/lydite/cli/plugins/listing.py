@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from lydite import hookspecs
+from lydite.cli.tables import plain_table
 from lydite.plugins import KINDS, SINGULAR, Owner, Plugins
 
 
@@ -38,7 +38,7 @@ def describe_owner(plugins: Plugins, owner: Owner) -> dict[str, Any]:
 
 def print_listing(found: dict[str, Any]) -> None:
     """A table with a row for each plugin."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = plain_table()
     table.add_column("plugin", no_wrap=True)
     table.add_column("distribution", no_wrap=True)
     table.add_column("offers", overflow="fold")
