@@ -37,7 +37,7 @@ from benchmarks.gpu.shapes import SHAPES
 
 BAR: Final = 1.8
 LOOK_AGAIN: Final = 0.2  # seconds between looks at the steps of an arm
-_PARTS: Final = ("generate", "score", "train", "wait", "exchange", "gradients")
+_PARTS: Final = ("time/generate", "time/score", "time/train", "between/wait", "between/exchange", "between/gradients")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,11 @@ def _line(given: argparse.Namespace, arm: Arm, measured: Measured, alone: dict[s
     """The arm's line, as far as it got; ratios to the run in one process where there is one."""
     counted = measured.timings[given.warm_up :]
     seconds = [one["step_time"] for one in counted]
-    parts = {part: _median([one.get(f"time/{part}", 0.0) for one in counted]) for part in _PARTS} if counted else {}
+    parts = (
+        {part.rpartition("/")[2]: _median([one.get(part, 0.0) for one in counted]) for part in _PARTS}
+        if counted
+        else {}
+    )
     speed = arm.sequences(given) / statistics.median(seconds) if seconds else None
     ratio, of_parts = None, {}
     if alone is not None and alone["completions_per_second"] and speed:

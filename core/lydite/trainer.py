@@ -239,7 +239,7 @@ class Trainer:
     def _timings(self, watch: Stopwatch, scored: Scored, sampled: int) -> dict[str, float]:
         """Seconds and bytes of the step; a checkpoint's time is told with the step after it."""
         held = memory(self._policy.device)
-        between = {f"time/{part}": seconds for part, seconds in current().take_spent().items()}
+        between = {f"between/{part}": seconds for part, seconds in current().take_spent().items()}
         spent = {"time/checkpoint": self._saved_in, **watch.seconds, **between}
         self._saved_in = 0.0
         self.progress.seconds += watch.total

@@ -133,7 +133,7 @@ def test_four_processes_make_the_run_of_one(
     torch.testing.assert_close(weights[1], weights[0], rtol=0.0, atol=1e-3 * largest)
     # Where its time went between processes.
     for row in lines(four, "timings.jsonl"):
-        assert all(0.0 < row[f"time/{part}"] < row["step_time"] for part in ("wait", "exchange", "gradients"))
+        assert all(0.0 < row[f"between/{part}"] < row["step_time"] for part in ("wait", "exchange", "gradients"))
 
 
 @pytest.mark.slow
