@@ -130,7 +130,7 @@ def check(config: ConfigLike, *, rewards: Functions | None = None, block: Sequen
         (
             f"plugins: {', '.join(str(owner) for owner in prepared.plugins.owners)}",
             f"model: {chosen.model.path}",
-            f"data: {len(data.train)} samples to train on, {len(data.heldout)} held out, {len(data.skipped)} skipped",
+            f"data: {len(data.train)} to train on, {len(data.heldout)} held out, {len(data.skipped)} skipped",
             *(f"skipped {one.id}: {one.reason}" for one in data.skipped[:_NAMED_AT_MOST]),
             *([f"and {unnamed} more are skipped; a run lists them in skipped.jsonl"] if unnamed > 0 else []),
             *([f"environment: {chosen.environment.use}"] if chosen.environment is not None else []),

@@ -182,6 +182,6 @@ def test_bad_input_is_refused_before_a_model_is_loaded(
 def test_a_dry_run_of_what_is_in_order_says_what_it_found(lydite: Callable[..., Any], here: Path) -> None:
     ran = lydite("train", "sums.toml", "--dry-run")
     assert (ran.code, ran.err) == (0, "")
-    assert "data: 6 samples to train on" in ran.out
+    assert "data: 6 to train on" in ran.out
     assert "correct (text/exact, weight 1)" in ran.out
     assert not (here / "runs").exists()

@@ -60,7 +60,7 @@ def test_the_readme_s_configuration_passes_a_dry_run(with_model: Any, capsys: py
         main(["train", "run.toml", "--dry-run"])
     printed = capsys.readouterr()
     assert (ended.value.code or 0, printed.err) == (0, "")
-    assert "8 samples to train on" in printed.out
+    assert "8 to train on" in printed.out
 
 
 @pytest.mark.slow

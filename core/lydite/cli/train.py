@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,6 +65,8 @@ def train(
     block = tuple(no_plugin or ())
 
     take_own_gpu(chosen)
+    if sys.stderr.isatty() and is_first() and not dry_run:
+        print_note("loading torch, the data and the model")  # many seconds, on a machine that has not read them lately
     from lydite import api
 
     folder_of_run = folder or Path(chosen.output_dir) / chosen.name
