@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -9,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import transformers
 import yaml
 from huggingface_hub import ModelCard
+from safetensors import SafetensorError
 
 import lydite
+from lydite.exports import dtypes
 from lydite.exports.facts import mean_interval
 
 
@@ -114,16 +119,94 @@ def test_the_card_has_the_run_s_facts(run: Any, tmp_path: Path) -> None:
     assert parity == done.parity
     assert str(parity["programs"][0]["prompts"]) in done.lines[0]
     adapter = lydite.export(run.folder, "adapter", out=tmp_path / "adapter")
+    named = yaml.safe_load((adapter.folder / "README.md").read_text().split("---")[1])
+    assert "base_model" not in named  # a folder is none that a hub knows
     assert yaml.safe_load((adapter.folder / "README.md").read_text().split("---")[1])["library_name"] == "peft"
 
 
 def test_bfloat16_is_told_what_it_rounds_away(make_run: Callable[..., Any], tmp_path: Path) -> None:
     run = make_run(scale=0.003, dtype="bfloat16")
-    rounded = lydite.export(run.folder, "merged", out=tmp_path / "out", max_drift=1.0)
+    rounded = lydite.export(run.folder, "merged", out=tmp_path / "out", dtype="bfloat16", max_drift=1.0)
     (found,) = rounded.parity["programs"]
     assert found["mean_drift"] > 0.1 * found["changed_by_training"]
     assert rounded.lines[-1].endswith("--dtype float16 keeps more")
     assert len(lydite.export(run.folder, "merged", out=tmp_path / "finer", dtype="float16").lines) == 1
+
+
+def test_weights_are_float16_where_bfloat16_would_lose_what_was_learned(
+    make_run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    young, grown = make_run(scale=0.003, dtype="bfloat16"), make_run(scale=0.5, dtype="bfloat16")
+    done = lydite.export(young.folder, "merged", out=tmp_path / "out")
+    assert (done.parity["dtype"], len(done.lines)) == ("float16", 2)
+    assert "weights are float16: in bfloat16 they would be" in done.lines[1]
+    assert done.parity["programs"][0]["kept"] == pytest.approx(1.0, abs=0.02)
+    assert lydite.export(grown.folder, "merged", out=tmp_path / "grown").parity["dtype"] == "bfloat16"
+    monkeypatch.setattr(dtypes, "largest_activation", lambda policy, prompt: 40000.0)  # Gemma's go that far
+    kept = lydite.export(young.folder, "merged", out=tmp_path / "far", max_drift=1.0)
+    assert kept.parity["dtype"] == "bfloat16"
+    assert "activations of 4e+04 forbid float16; --dtype float32 keeps all" in kept.lines[1]
+
+
+def test_the_largest_activation_is_the_largest_of_any_layer(run: Any) -> None:
+    model = run.policy.causal
+    prompt = (5, 6, 7, 8)
+    with torch.no_grad():
+        shown = [model(torch.tensor([list(prompt)]), output_hidden_states=True)]
+    largest = dtypes.largest_activation(run.policy, prompt)
+    assert largest >= max(float(one.abs().max()) for one in (*shown[0].hidden_states, shown[0].logits))
+    hook = model.model.layers[0].mlp.register_forward_hook(lambda module, given, output: output * 1e5)
+    try:
+        assert dtypes.largest_activation(run.policy, prompt) > 100 * largest
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_said_and_leaves_nothing(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(transformers.PreTrainedModel, "save_pretrained", full)
+    with pytest.raises(lydite.LyditeError, match=r"No space left on device.*make room"):
+        lydite.export(run.folder, "merged", out=tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_checkpoints_are_named(run: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = bare(tmp_path, run, "adapter")
+    weights = folder / "checkpoints" / "step-000002" / "adapter.safetensors"
+    weights.write_bytes(weights.read_bytes()[:50])
+    with pytest.raises(lydite.LyditeError, match=r"step-000002 cannot be read: adapter.safetensors is damaged"):
+        lydite.export(folder, "adapter", out=tmp_path / "out", checkpoint="step-2")
+    done = lydite.export(folder, "adapter", out=tmp_path / "out", checkpoint="last")
+    assert done.parity["step"] == 1
+    assert "the checkpoint of step 2 is damaged" in caplog.text
+
+
+def test_a_run_of_several_processes_leaves_from_one(run: Any, tmp_path: Path) -> None:
+    folder = bare(tmp_path, run)
+    text = (folder / "config.toml").read_text()
+    (folder / "config.toml").write_text(text.replace('strategy = "ddp"', 'strategy = "fsdp2"'))
+    assert "fsdp2" in (folder / "config.toml").read_text()
+    assert lydite.export(folder, "adapter", out=tmp_path / "out").folder.is_dir()
+
+
+def test_a_base_that_is_gone_is_named(run: Any, make_run: Callable[..., Any], tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(run.config.model.path, base)
+    orphan = make_run(base)
+    base.rename(tmp_path / "moved")
+    with pytest.raises(lydite.ConfigError, match=r"model.path = .*there is no such folder"):
+        lydite.export(orphan.folder, "adapter", out=tmp_path / "out")
 
 
 def test_the_licence_is_the_one_that_the_base_names(
@@ -136,6 +219,10 @@ def test_the_licence_is_the_one_that_the_base_names(
     text = (done.folder / "README.md").read_text()
     assert yaml.safe_load(text.split("---")[1])["license"] == "mit"
     assert "names `mit`" in text
+    (base / "README.md").write_text("---\nlicense: A Licence of Our Own\n---\n# A model\n")
+    done = lydite.export(make_run(base).folder, "adapter", out=tmp_path / "other")
+    front = yaml.safe_load((done.folder / "README.md").read_text().split("---")[1])
+    assert (front["license"], front["license_name"]) == ("other", "A Licence of Our Own")
 
 
 def test_an_interval_holds_its_mean() -> None:

@@ -117,7 +117,7 @@ def test_a_young_adapter_that_bfloat16_rounds_away_does_not_leave(make_run: Call
     """The sum of base and adapter is rounded: with a small adapter back to the base. Finer types hold it."""
     young = make_run(scale=0.0004, dtype="bfloat16")
     with pytest.raises(ExportError, match="what was learned drowns in the rounding"):
-        lydite.export(young.folder, "merged", out=tmp_path / "out")
+        lydite.export(young.folder, "merged", out=tmp_path / "out", dtype="bfloat16")
     done = lydite.export(young.folder, "merged", out=tmp_path / "out", dtype="float32")
     assert done.parity["programs"][0]["kept"] == pytest.approx(1.0, abs=0.05)
 
@@ -163,13 +163,29 @@ def test_both_sides_may_compute_in_the_model_s_own_type(make_run: Callable[..., 
 def comparison(**other: Any) -> Comparison:
     return Comparison(**{
         "reader": "a program", "prompts": 2, "tokens": 9, "mean_drift": 0.1, "max_drift": 0.5, "equal_answers": 1.0,
-        "same_tokens": 1.0, "same_template": True, "changed_by_training": 1.0, "kept": 1.0, **other,
+        "same_tokens": 1.0, "same_template": True, "same_chat": True, "runs_past": (), "unlike": (), "long_drift": 0.2,
+        "long_prompt": 99, "changed_by_training": 1.0, "kept": 1.0, **other,
     })  # fmt: skip
 
 
 def test_each_bound_is_one_of_its_own() -> None:
-    assert problems(comparison(), Bound(0.1)) == []
-    for wrong in ({"mean_drift": float("nan")}, {"kept": 0.4}, {"kept": 1.6}, {"kept": float("nan")}):
+    for right in ({}, {"same_chat": None}, {"unlike": None}, {"long_drift": None}):
+        assert problems(comparison(**right), Bound(0.1)) == []
+    nan = float("nan")
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"mean_drift": nan},
+        {"kept": 0.4},
+        {"kept": 1.6},
+        {"kept": nan},
+        {"same_tokens": 0.9},
+        {"same_template": False},
+        {"same_chat": False},
+        {"runs_past": (2,)},
+        {"unlike": ("a",)},
+        {"long_drift": 0.21},
+        {"long_drift": nan},
+    )
+    for wrong in wrongs:
         assert len(problems(comparison(**wrong), Bound(0.1))) == 1
     assert len(problems(comparison(changed_by_training=0.15), Bound(0.1, drift_to_change=0.5))) == 1
     assert problems(comparison(changed_by_training=0.25), Bound(0.1, drift_to_change=0.5)) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,12 +186,19 @@ def test_llama_cpp_s_own_converter_can_write_the_file(
     done = lydite.export(run.folder, "gguf", out=tmp_path / "out", outtype="f32", converter=converter)
     assert done.parity["programs"][0]["mean_drift"] < 1e-4
     asked = json.loads((tmp_path / "asked.json").read_text())
-    assert asked["rest"] == ["--outtype", "f32"]
+    assert asked["rest"] == ["--outtype", "f32", "--model-name", "sums"]
     assert {"config.json", "model.safetensors", "tokenizer.json", "generation_config.json"} <= set(asked["given"])
     converter.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     named = lydite.export(run.folder, "gguf", out=tmp_path / "named", outtype="f32", converter=converter.name)
     assert named.folder.is_dir()
+    program = tmp_path / "convert"
+    program.write_text(f"#!{sys.executable}\n{converter.read_text()}")
+    program.chmod(0o755)
+    assert lydite.export(run.folder, "gguf", out=tmp_path / "run", outtype="f32", converter="convert").folder.is_dir()
+    converter.write_text("import no_such_package.inner")
+    with pytest.raises(lydite.LyditeError, match="which lacks no_such_package: pip install no_such_package"):
+        lydite.export(run.folder, "gguf", out=tmp_path / "other", outtype="f32", converter=converter)
     converter.write_text("import sys; print('no such architecture', file=sys.stderr); sys.exit(3)")
     with pytest.raises(lydite.LyditeError, match="exit code 3:\nno such architecture"):
         lydite.export(run.folder, "gguf", out=tmp_path / "other", outtype="f32", converter=converter)

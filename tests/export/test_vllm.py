@@ -41,7 +41,8 @@ def test_vllm_serves_an_adapter_on_a_base_that_lies_beside_it(
     assert found["reader"].startswith("vLLM")
     assert found["mean_drift"] < 0.01
     assert json.loads((out / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == "../base"
-    assert f"vllm serve {out / 'base'} --enable-lora --max-lora-rank 8" in done.usage
+    assert done.usage.startswith(f"vllm serve {out / 'base'} --tokenizer {out / 'adapter'} ")
+    assert f"--generation-config {out / 'adapter'} --enable-lora --max-lora-rank 8" in done.usage
     assert f"--lora-modules sums={out / 'adapter'}" in done.usage
 
 

@@ -27,7 +27,9 @@ def export(
     dtype: Annotated[
         str | None,
         typer.Option(
-            "--dtype", metavar="TYPE", help="Of merged weights: bfloat16, float16, float32; otherwise the run's."
+            "--dtype",
+            metavar="TYPE",
+            help="Of merged weights: bfloat16, float16, float32; otherwise the run's, or float16 if that loses much.",
         ),
     ] = None,
     outtype: Annotated[
@@ -35,7 +37,8 @@ def export(
         typer.Option(
             "--outtype",
             metavar="TYPE",
-            help="Of a GGUF file's weights: f16, f32, bf16, q8_0, q5_1, q5_0, q4_1, q4_0; otherwise f16.",
+            help="Of a GGUF file's weights: f16, f32, bf16, q8_0, q6_k, q5_k_m, q5_1, q5_0, q4_k_m, q4_1, q4_0; "
+            "otherwise f16.",
         ),
     ] = None,
     layout: Annotated[

@@ -8,6 +8,8 @@ merging     base and adapter as one weight
 adapter, merged, vllm, gguf    the targets
 readers     the programs that open what was written
 parity      how far their answers are from the policy's
+rounding    whether each weight is the policy's, to within half a step of its type
+dtypes      which type of merged weights keeps what was learned
 card        what a reader of the folder is told
 """
 

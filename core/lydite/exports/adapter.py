@@ -7,6 +7,7 @@ from typing import Any
 
 from lydite.errors import ConfigError, ExportError
 from lydite.exports.bounds import bound_for
+from lydite.exports.merging import generation_settings
 from lydite.exports.readers.hf import TransformersReader
 from lydite.exports.target import Check, Wanted, Written
 from lydite.exports.trained import Trained, in_float32
@@ -29,17 +30,21 @@ def write_adapter(trained: Trained, draft: Path, wanted: Wanted) -> Written:
     """Writes the adapter with the tokenizer and its chat template; peft's own code loads it for the check."""
     trained.policy.save_adapter(draft)
     trained.policy.tokenizer.save_pretrained(draft)
+    generation_settings(trained.policy).save_pretrained(draft)
 
     def usage(folder: Path, base: str) -> str:
         return (
             "import transformers\nfrom peft import PeftModel\n\n"
             f"base = transformers.AutoModelForCausalLM.from_pretrained(\n    {', '.join(_loading(trained, base))}\n)\n"
             f'model = PeftModel.from_pretrained(base, "{folder}")\n'
+            f'model.generation_config = transformers.GenerationConfig.from_pretrained("{folder}")\n'
             f'tokenizer = transformers.AutoTokenizer.from_pretrained("{folder}")'
         )
 
     return Written(
-        "peft", (Check(lambda: open_adapter(trained, draft, wanted), bound_for("float32", wanted.precision)),), usage
+        "peft",
+        (Check(lambda: open_adapter(trained, draft, wanted), bound_for("float32", wanted.precision), "float32"),),
+        usage,
     )
 
 
@@ -75,8 +80,9 @@ def open_adapter(trained: Trained, folder: Path, wanted: Wanted) -> Transformers
         with without_chatter():
             model = peft.PeftModel.from_pretrained(base, str(folder))
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+            model.generation_config = transformers.GenerationConfig.from_pretrained(folder)
     except Exception as error:
         raise ExportError(f"peft cannot load the adapter: {type(error).__name__}: {error}") from error
     if wanted.precision == "float32":
         in_float32(model)
-    return TransformersReader(f"peft {peft.__version__}", model, tokenizer)
+    return TransformersReader(f"peft {peft.__version__}", model, tokenizer, plain=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,9 @@ from lydite.exports.facts import Heldout, before_and_after, licence_of, plugin_l
 from lydite.exports.parity import Comparison
 from lydite.exports.target import Written
 from lydite.exports.trained import Trained, base_name
+from lydite.policy import resolve_source
 
+_SHORT_NAME: Final = re.compile(r"[a-z0-9.+-]+")
 TAGS: Final = ("lydite", "reinforcement-learning", "verifiable-rewards")
 
 
@@ -18,10 +21,11 @@ def card_text(
     trained: Trained, written: Written, found: Sequence[Comparison], *, target: str, folder: Path, base: str | None
 ) -> str:
     """The card: YAML that hubs read, what was trained on what, what came of it, how far the export is from it."""
+    on_hub = base or (base_name(trained.config) if resolve_source(trained.config.model).kind == "hub" else None)
     base = base or base_name(trained.config)
     licence = licence_of(trained.config.model)
     parts = [
-        f"---\n{_front_matter(trained, written, base, licence)}\n---",
+        f"---\n{_front_matter(trained, written, on_hub, licence)}\n---",
         f"# {trained.run.name}",
         f"`{base}`, trained with lydite against rewards that can be checked. This is the export `{target}`.",
         _table(trained, base),
@@ -34,7 +38,8 @@ def card_text(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _front_matter(trained: Trained, written: Written, base: str, licence: str | None) -> str:
+def _front_matter(trained: Trained, written: Written, base: str | None, licence: str | None) -> str:
+    """What hubs read. They refuse a `base_model` that none of their models is called, such as a folder's name."""
     from huggingface_hub import EvalResult, ModelCardData
 
     pair = before_and_after(trained)
@@ -53,13 +58,20 @@ def _front_matter(trained: Trained, written: Written, base: str, licence: str | 
     text: str = ModelCardData(
         base_model=base,
         library_name=written.library,
-        license=licence,
+        **_licence_fields(licence),
         pipeline_tag="text-generation",
         tags=list(dict.fromkeys((trained.config.algorithm, *TAGS))),
         model_name=trained.run.name if results else None,
         eval_results=results,
     ).to_yaml()
     return text.strip()
+
+
+def _licence_fields(licence: str | None) -> dict[str, str]:
+    """What hubs read of a licence: its short name, and one that is none in a field of its own."""
+    if licence is None:
+        return {}
+    return {"license": licence} if _SHORT_NAME.fullmatch(licence) else {"license": "other", "license_name": licence}
 
 
 def _table(trained: Trained, base: str) -> str:

@@ -13,12 +13,14 @@ from lydite.errors import ConfigError, ExportError
 from lydite.exports.adapter import check_adapter, write_adapter
 from lydite.exports.bounds import with_limit
 from lydite.exports.card import card_text
+from lydite.exports.dtypes import chosen_dtype, rounds_little
 from lydite.exports.folder import CARD, PARITY, check_free, drafted
-from lydite.exports.gguf import check_gguf, find_converter, write_gguf_file
+from lydite.exports.gguf import check_gguf, write_gguf_file
+from lydite.exports.gguf_converter import find_converter
 from lydite.exports.merged import DTYPES, write_merged
 from lydite.exports.parity import Bound, Comparison, compare, greedy_answers, problems
 from lydite.exports.target import Dtype, Layout, Precision, Wanted, Written
-from lydite.exports.trained import CONFIG, Trained, compute_in_float32, load_trained
+from lydite.exports.trained import CONFIG, LONG_ANSWER, Trained, compute_in_float32, load_trained
 from lydite.exports.vllm import write_vllm
 from lydite.exports.weights import chosen_weights
 from lydite.policy import resolve_source
@@ -31,8 +33,6 @@ EXPORTS: Final = "exports"
 PROMPTS: Final = 50
 ANSWER_TOKENS: Final = 64
 """Compared of each answer at most: a mistake shows in the first ones, and the parts after a difference say less."""
-
-_LITTLE: Final = 0.1  # of what training changed; more drift than that is worth a word
 
 logger = logging.getLogger("lydite")
 
@@ -71,7 +71,8 @@ def export(
     """Writes what a run has learned for other programs, opens it again, and compares it with the trained policy.
 
     `checkpoint` is `best`, `last` or `step-N`; None: the best one where the run has one. `dtype` is that of merged
-    weights (None: the run's), `outtype` that of a GGUF file's (None: f16), `layout` what vLLM is given (None: merged).
+    weights (None: the run's, or float16 where bfloat16 loses much of what was learned), `outtype` that of a GGUF
+    file's (None: f16), `layout` what vLLM is given (None: merged).
     Up to `n` prompts are asked, and answers of up to `max_completion_length` tokens (None: as in the run, at most 64)
     compared. `max_drift` replaces the bounds: the mean of |dlogp|, in nats a token. `base_model` is what the base is
     called in the card. Without `out` the export lies in the run's folder, in `exports/`.
@@ -98,14 +99,20 @@ def export(
     if to == "adapter":
         check_adapter(trained.policy.adapted)
     limit = max_completion_length or min(trained.config.train.max_completion_length, ANSWER_TOKENS)
+    if precision == "float32":
+        compute_in_float32(trained.policy)
+    reason = None
+    if dtype is None:
+        merges = to == "merged" or (to == "vllm" and layout != "adapter")
+        dtype, reason = chosen_dtype(trained, limit, precision) if merges else (trained.config.model.dtype, None)
     wanted = Wanted(
-        dtype or trained.config.model.dtype,
+        dtype,
         outtype or "f16",
         layout or "merged",
         found_converter,
         precision,
         limit,
-        max(len(prompt) for prompt in trained.prompts) + limit,
+        max(*(len(prompt) + limit for prompt in trained.prompts), len(trained.long_prompt) + LONG_ANSWER),
     )
     logger.info("exporting %s of %s as %s", trained.weights.name, folder, to)
     with drafted(target) as draft:
@@ -116,7 +123,7 @@ def export(
         (draft / PARITY).write_text(json.dumps(parity, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     lines = (*(str(one) for one in found), *(f"not opened with {one}" for one in written.unchecked))
     usage = written.usage(target, resolve_source(trained.config.model).location)
-    return Exported(target, to, parity, usage, (*lines, *_advice(found, wanted, to)))
+    return Exported(target, to, parity, usage, (*lines, *_advice(found, wanted, to, reason)))
 
 
 _WRITERS: Final = {"adapter": write_adapter, "merged": write_merged, "gguf": write_gguf_file, "vllm": write_vllm}
@@ -151,14 +158,12 @@ def _checked(trained: Trained, written: Written, wanted: Wanted, max_drift: floa
     Raises:
         ExportError: when it is further off than it may be, or lacks the policy's chat template.
     """
-    if wanted.precision == "float32":
-        compute_in_float32(trained.policy)
     own = greedy_answers(trained.policy, trained.prompts, wanted.limit)
     found, wrong = [], []
     for check in written.checks:
         reader = check.open()
         try:
-            found.append(compare(trained, reader, own, wanted.limit))
+            found.append(compare(trained, reader, own, wanted.limit, check.kind))
         finally:
             reader.close()
         wrong += problems(found[-1], with_limit(check.bound, max_drift))
@@ -168,9 +173,11 @@ def _checked(trained: Trained, written: Written, wanted: Wanted, max_drift: floa
     return found
 
 
-def _advice(found: Sequence[Comparison], wanted: Wanted, to: str) -> list[str]:
-    """What could be done better, a line each."""
-    if all(one.mean_drift <= _LITTLE * (one.changed_by_training or 0.0) for one in found):
+def _advice(found: Sequence[Comparison], wanted: Wanted, to: str, reason: str | None) -> list[str]:
+    """What was done for the export's sake, or could be done better, a line each."""
+    if reason is not None:
+        return [reason]
+    if all(map(rounds_little, found)):
         return []
     if to == "gguf" and wanted.outtype == "bf16":
         return ["bf16 has 8 bits for a number, and rounds what was trained; --outtype f16 keeps more"]
@@ -193,6 +200,8 @@ def _parity(
         "weights": trained.weights.name,
         "step": trained.weights.step,
         "precision": wanted.precision,
+        "dtype": wanted.dtype if to in ("merged", "vllm") else None,
+        "outtype": wanted.outtype if to == "gguf" else None,
         "passed": True,
         "programs": [
             {**one.to_json(), "bound": _bound(with_limit(check.bound, max_drift))}

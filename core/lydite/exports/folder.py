@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from safetensors import SafetensorError
+
 from lydite.errors import ConfigError, ExportError
 
 PARITY: Final = "parity.json"
@@ -47,7 +49,7 @@ def drafted(target: Path) -> Iterator[Path]:
             target.replace(old)
         draft.replace(target)
         shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors says in its own way that a disk is full
         raise ExportError(
             f"the export {target} cannot be written: {error}; make room, or name another --out"
         ) from error

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
-import subprocess
-import sys
+import logging
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Final
 
 import torch
 
 from lydite.errors import ConfigError, ExportError, MissingExtraError
 from lydite.exports.bounds import bound_for
-from lydite.exports.gguf_architectures import rope_factors
-from lydite.exports.gguf_writer import OUTTYPES, write_gguf
-from lydite.exports.merged import save_merged
+from lydite.exports.gguf_architectures import transformers_leaves_out, window_of
+from lydite.exports.gguf_blocks import quantiser
+from lydite.exports.gguf_converter import OF_THE_CONVERTER, convert
+from lydite.exports.gguf_types import OUTTYPES, WITH_K
+from lydite.exports.gguf_writer import write_gguf
+from lydite.exports.merging import generation_settings
 from lydite.exports.readers.hf import TransformersReader
 from lydite.exports.readers.llama_cpp import LlamaCppReader, has_llama_cpp
 from lydite.exports.target import Check, Precision, Wanted, Written
@@ -24,22 +23,7 @@ from lydite.exports.trained import Trained
 from lydite.policy.quiet import without_chatter
 from lydite.suggest import did_you_mean
 
-CONVERTER: Final = "convert_hf_to_gguf.py"
-_OF_THE_CONVERTER: Final = ("f32", "f16", "bf16", "q8_0")
-_LAST_LINES: Final = 5
-
-
-def find_converter(given: Path) -> Path:
-    """The converter: a file, or a name on the PATH.
-
-    Raises:
-        ConfigError: when it is neither.
-    """
-    if given.is_file():
-        return given
-    if (found := shutil.which(str(given))) is not None:
-        return Path(found)
-    raise ConfigError(f"--converter {given}: there is no such file, nor on the PATH; it is llama.cpp's {CONVERTER}")
+logger = logging.getLogger("lydite")
 
 
 def check_gguf(outtype: str, converter: Path | None) -> None:
@@ -47,17 +31,19 @@ def check_gguf(outtype: str, converter: Path | None) -> None:
 
     Raises:
         ConfigError: for an unknown type of weights, or one that the converter does not write.
-        MissingExtraError: without the package gguf.
+        MissingExtraError: without the package gguf, or without llama.cpp for a type that it packs.
     """
     if outtype not in OUTTYPES:
         raise ConfigError(f"--outtype {outtype}: no such type of weights{did_you_mean(outtype, OUTTYPES)}")
     if importlib.util.find_spec("gguf") is None:
         raise MissingExtraError("a GGUF file needs the package gguf; pip install 'lydite[gguf]'")
     if converter is None:
+        if outtype in WITH_K:
+            quantiser()
         return
-    if outtype not in _OF_THE_CONVERTER:
+    if outtype not in OF_THE_CONVERTER:
         raise ConfigError(
-            f"llama.cpp's converter writes {', '.join(_OF_THE_CONVERTER)}, and not {outtype}; leave --converter out, "
+            f"llama.cpp's converter writes {', '.join(OF_THE_CONVERTER)}, and not {outtype}; leave --converter out, "
             "or quantise its file with llama-quantize"
         )
 
@@ -68,24 +54,32 @@ def write_gguf_file(trained: Trained, draft: Path, wanted: Wanted) -> Written:
     Raises:
         MissingExtraError: for a model that transformers reads otherwise than llama.cpp, without llama.cpp.
     """
-    if rope_factors(trained.policy.config.get_text_config(decoder=True)) is not None and not has_llama_cpp():
+    config = trained.policy.config.get_text_config(decoder=True)
+    left_out = transformers_leaves_out(config)
+    if left_out is not None and not has_llama_cpp():
         raise MissingExtraError(
-            "a GGUF file with Llama 3's rotary factors is checked by llama.cpp alone; pip install 'lydite[gguf]'"
+            f"a GGUF file with {left_out} is read rightly by llama.cpp alone, which checks it; "
+            "pip install 'lydite[gguf]'"
         )
+    if (window := window_of(config)) is not None:
+        logger.warning(
+            "layers of this model look back %d tokens at most, and in a GGUF file of its architecture as far as there "
+            "are any: behind longer texts it answers otherwise than it was trained", window,
+        )  # fmt: skip
     file = draft / f"{trained.run.name}-{wanted.outtype.upper()}.gguf"
     if wanted.converter is None:
         write_gguf(trained, file, wanted.outtype)
     else:
-        _convert(trained, file, wanted.outtype, wanted.converter)
-    checks, unchecked = [], []
-    if rope_factors(trained.policy.config.get_text_config(decoder=True)) is None:
-        bound = bound_for(wanted.outtype, wanted.precision)
-        checks.append(Check(lambda: open_gguf(trained, file, wanted.precision), bound))
+        convert(trained, file, wanted.outtype, wanted.converter)
+    kind, checks, unchecked = wanted.outtype, [], []
+    if left_out is None:
+        bound = bound_for(kind, wanted.precision)
+        checks.append(Check(lambda: open_gguf(trained, file, wanted.precision), bound, kind))
     else:
-        unchecked.append("transformers: it leaves Llama 3's rotary factors out when it reads a GGUF file")
+        unchecked.append(f"transformers: it leaves out {left_out} when it reads a GGUF file")
     if has_llama_cpp():
-        rounded = bound_for(wanted.outtype, wanted.precision, llama_cpp=True)
-        checks.append(Check(lambda: LlamaCppReader(file, wanted.longest), rounded))
+        rounded = bound_for(kind, wanted.precision, llama_cpp=True)
+        checks.append(Check(lambda: LlamaCppReader(file, wanted.longest), rounded, kind))
     else:
         unchecked.append("llama.cpp: not installed; pip install 'lydite[gguf]' brings it as xllamacpp")
     return Written(
@@ -111,19 +105,8 @@ def open_gguf(trained: Trained, file: Path, precision: Precision) -> Transformer
             model = transformers.AutoModelForCausalLM.from_pretrained(file.parent, dtype=dtype, **options)
     except Exception as error:
         raise ExportError(f"transformers cannot load the GGUF file: {type(error).__name__}: {error}") from error
-    return TransformersReader(f"transformers {transformers.__version__}", model.to(trained.policy.device), tokenizer)
-
-
-def _convert(trained: Trained, file: Path, outtype: str, converter: Path) -> None:
-    """Writes the merged model in float32 and lets llama.cpp's converter make the file of it.
-
-    Raises:
-        ExportError: when the converter fails, with the last it said.
-    """
-    with TemporaryDirectory(prefix="lydite-merged-", dir=file.parent.parent) as folder:
-        save_merged(trained, Path(folder), torch.float32)
-        command = [sys.executable, str(converter), folder, "--outfile", str(file), "--outtype", outtype]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the user's own file
-    if done.returncode != 0 or not file.is_file():
-        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_LAST_LINES:])
-        raise ExportError(f"llama.cpp's converter failed with exit code {done.returncode}:\n{said}")
+    # A GGUF file names two end tokens at most. llama.cpp knows the usual others by their text, and is asked about them.
+    model.generation_config = generation_settings(trained.policy)
+    name = f"transformers {transformers.__version__}"
+    # In the model's own type the numbers are rounded once more, and no longer those of the file.
+    return TransformersReader(name, model.to(trained.policy.device), tokenizer, plain=precision == "float32")

@@ -22,6 +22,8 @@ class Architecture:
     """True where a rotary pair's two halves lie side by side in q and k, and not half a head apart."""
 
 
+_YARN: Final[Mapping[str, str]] = {"attention_factor": "attn_factor"}  # gguf's names where they are others
+_QWEN3_HEAD: Final = 128  # numbers of a head that transformers assumes in a Qwen3 file, whatever the file says
 _LLAMA: Final = Architecture("llama", interleaves=True)
 BY_MODEL_TYPE: Final[Mapping[str, Architecture]] = {
     "llama": _LLAMA,
@@ -80,6 +82,9 @@ def add_sizes(writer: Any, config: Any) -> None:
         writer.add_rope_scaling_factor(rope["factor"])
         if kind == "yarn":
             writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+            for key in ("attention_factor", "beta_fast", "beta_slow"):
+                if rope.get(key) is not None:
+                    getattr(writer, f"add_rope_scaling_yarn_{_YARN.get(key, key)}")(rope[key])
     elif kind not in ("default", "llama3"):
         raise ConfigError(
             f"rotary frequencies of the kind {kind!r} are not written to GGUF here; name llama.cpp's own converter: "
@@ -102,6 +107,26 @@ def rope_factors(config: Any) -> Tensor | None:
     smooth = ((context / wavelength - low) / (high - low)).clamp(0.0, 1.0)
     divisors: Tensor = 1.0 / ((1.0 - smooth) / factor + smooth)
     return divisors
+
+
+def transformers_leaves_out(config: Any) -> str | None:
+    """What of such a model transformers ignores when it reads a GGUF file, so that only llama.cpp can check that."""
+    kind = config.rope_parameters.get("rope_type", "default")
+    if kind != "default":
+        return f"rotary frequencies scaled as {kind!r}"
+    known = BY_MODEL_TYPE.get(config.model_type)
+    if known is not None and known.interleaves and getattr(config, "attention_bias", False):
+        return "the order of rows in q's and k's biases"
+    if config.model_type == "qwen3" and head_size(config) != _QWEN3_HEAD:
+        return f"attention heads of {head_size(config)} numbers"
+    return None
+
+
+def window_of(config: Any) -> int | None:
+    """Tokens that a layer of the model looks back at most; None without such a window, which GGUF cannot say here."""
+    kinds = getattr(config, "layer_types", None)
+    window = getattr(config, "sliding_window", None)
+    return int(window) if window and (kinds is None or "sliding_attention" in kinds) else None
 
 
 def head_size(config: Any) -> int:

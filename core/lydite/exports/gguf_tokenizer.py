@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from lydite.errors import ConfigError
+from lydite.policy import Policy
 
 _CONVERTER: Final = "name llama.cpp's own converter: --converter convert_hf_to_gguf.py"
 _DIGITS: Final = {r"\p{N}{1,3}": "llama-bpe", r"\p{N}": "qwen2"}
@@ -49,6 +50,14 @@ def add_tokenizer(writer: Any, tokenizer: Any, vocabulary: int) -> None:
     # A template writes the start token itself; a second one in front of it would be another prompt.
     special.add_special_token.setdefault("bos", False)
     special.add_to_gguf(writer, quiet=True)
+
+
+def add_end_of_turn(writer: Any, policy: Policy) -> None:
+    """Writes which token ends an answer besides the tokenizer's end token, where one does."""
+    turn, end = policy.chat.end_of_turn(), policy.tokenizer.eos_token_id
+    others = [one for one in (turn, *policy.stop_token_ids) if one is not None and one != end]
+    if others:
+        writer.add_eot_token_id(others[0])
 
 
 def splitting(pre_tokenizer: Any) -> str:

@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lydite.errors import ExportError
+from lydite.exports.facts import licence_of
 from lydite.exports.gguf_architectures import Architecture, add_sizes, architecture_of, interleaved, rope_factors
-from lydite.exports.gguf_tokenizer import add_tokenizer
+from lydite.exports.gguf_blocks import packed
+from lydite.exports.gguf_tokenizer import add_end_of_turn, add_tokenizer
+from lydite.exports.gguf_types import OUTTYPES, tensor_type
 from lydite.exports.merging import merged_tensors
-from lydite.exports.trained import Trained
+from lydite.exports.trained import Trained, base_name
 from lydite.policy import resolve_source
 
-OUTTYPES: Final[Mapping[str, str]] = {
-    "f32": "F32",
-    "f16": "F16",
-    "bf16": "BF16",
-    "q8_0": "Q8_0",
-    "q5_1": "Q5_1",
-    "q5_0": "Q5_0",
-    "q4_1": "Q4_1",
-    "q4_0": "Q4_0",
-}
-"""What weights can be kept in, by the name on the command line: gguf's name for it."""
-_BLOCK: Final = 32  # weights that share a scale in every one of the quantised types
-_LARGE: Final = ("token_embd.weight", "output.weight")
-_OF_THE_FILE: Final = re.compile(
-    r"GGUF\.|general\.(architecture|file_type|quantization_version|size_label)|split\.|quantize\."
+_OWN: Final = re.compile(
+    r"GGUF\.|split\.|quantize\.|tokenizer\.ggml\.eot_token_id"
+    r"|general\.(architecture|type|file_type|quantization_version|size_label|name|description|license$|base_model\.)"
 )
+"""What a file says of itself, and is never taken from another."""
+_TEMPLATE: Final = "tokenizer.chat_template"
 _ROTATED: Final = re.compile(r"\.(q|k)_proj\.(weight|bias)$")
 
 
 def write_gguf(trained: Trained, file: Path, outtype: str) -> None:
     """Writes the policy, its adapter merged in float32, as llama.cpp has it: names, order of rows, types, metadata.
 
-    Matrices are kept in `outtype`, vectors in float32, as llama.cpp's own converter does; embedding and head in 8 bit
-    where the rest has fewer. A base that was a GGUF file itself lends its metadata, word for word.
+    Matrices are kept in `outtype`, vectors in float32, as llama.cpp's own converter does. A base that was a GGUF file
+    itself lends its metadata, word for word.
 
     Raises:
         ConfigError: for an architecture or tokenizer that is not written here.
@@ -55,7 +46,7 @@ def write_gguf(trained: Trained, file: Path, outtype: str) -> None:
     writer = gguf.GGUFWriter(file, architecture.name, use_temp_file=True)
     try:
         _add_metadata(writer, trained, config)
-        writer.add_file_type(gguf.LlamaFileType[_file_type(outtype)])
+        writer.add_file_type(gguf.LlamaFileType[OUTTYPES[outtype]])
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
         if (factors := rope_factors(config)) is not None:
             writer.add_tensor("rope_freqs.weight", factors.numpy())
@@ -65,7 +56,12 @@ def write_gguf(trained: Trained, file: Path, outtype: str) -> None:
             known = names.get_name(name, try_suffixes=(".weight", ".bias"))
             if known is None:
                 raise ExportError(f"llama.cpp's architecture {architecture.name!r} has no name for the tensor {name!r}")
-            _add_tensor(writer, known, _ordered(name, tensor, config, architecture), outtype)
+            ordered = _ordered(name, tensor, config, architecture).to("cpu", torch.float32).contiguous().numpy()
+            kind = tensor_type(
+                outtype, known, ordered.shape, layers=config.num_hidden_layers, tied=config.tie_word_embeddings
+            )
+            writer.add_tensor(known, packed(ordered, kind), raw_dtype=gguf.GGMLQuantizationType[kind])
+        writer.add_size_label(gguf.size_label(*writer.get_total_parameter_count()))
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -79,28 +75,31 @@ def _by_name(architecture: Architecture) -> Any:
     return next(one for one, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture.name)
 
 
-def _file_type(outtype: str) -> str:
-    return {"f32": "ALL_F32"}.get(outtype, f"MOSTLY_{OUTTYPES[outtype]}")
-
-
 def _add_metadata(writer: Any, trained: Trained, config: Any) -> None:
+    import gguf
+
     source = resolve_source(trained.config.model)
     if source.gguf_file is not None and source.kind != "hub":
         _copy_metadata(writer, Path(source.location) / source.gguf_file, trained.policy.tokenizer.chat_template)
     else:
         add_sizes(writer, config)
         add_tokenizer(writer, trained.policy.tokenizer, config.vocab_size)
+    add_end_of_turn(writer, trained.policy)
+    writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name(trained.run.name)
     writer.add_description("trained with lydite against rewards that can be checked")
+    writer.add_base_model_count(1)
+    writer.add_base_model_name(0, base_name(trained.config))
+    if (licence := licence_of(trained.config.model)) is not None:
+        writer.add_license(licence)
 
 
 def _copy_metadata(writer: Any, file: Path, template: str | None) -> None:
     """Everything that a GGUF file says of its model and tokenizer; not of its own types, and no other chat template."""
     import gguf
 
-    own = {"general.name", "general.description", *([] if template is None else ["tokenizer.chat_template"])}
     for field in gguf.GGUFReader(file).fields.values():
-        if field.name in own or _OF_THE_FILE.match(field.name):
+        if _OWN.match(field.name) or (template is not None and field.name == _TEMPLATE):
             continue
         kind = field.types[0]
         inner = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
@@ -115,18 +114,3 @@ def _ordered(name: str, tensor: Tensor, config: Any, architecture: Architecture)
     if match is None or not architecture.interleaves:
         return tensor
     return interleaved(tensor, config.num_attention_heads if match[1] == "q" else config.num_key_value_heads)
-
-
-def _add_tensor(writer: Any, name: str, tensor: Tensor, outtype: str) -> None:
-    import gguf
-
-    kind = gguf.GGMLQuantizationType[OUTTYPES[outtype]]
-    if tensor.ndim < 2:
-        kind = gguf.GGMLQuantizationType.F32
-    elif outtype.startswith("q"):
-        if name in _LARGE:
-            kind = gguf.GGMLQuantizationType.Q8_0
-        if tensor.shape[-1] % _BLOCK:
-            kind = gguf.GGMLQuantizationType.F16
-    numbers: np.ndarray[Any, Any] = gguf.quants.quantize(tensor.to("cpu", torch.float32).contiguous().numpy(), kind)
-    writer.add_tensor(name, numbers, raw_dtype=kind)

@@ -30,8 +30,10 @@ def write_merged(trained: Trained, draft: Path, wanted: Wanted) -> Written:
             f'tokenizer = transformers.AutoTokenizer.from_pretrained("{folder}")'
         )
 
-    bound = bound_for(wanted.dtype, wanted.precision)
-    return Written("transformers", (Check(lambda: open_merged(trained, draft, wanted.precision), bound),), usage)
+    check = Check(
+        lambda: open_merged(trained, draft, wanted.precision), bound_for(wanted.dtype, wanted.precision), wanted.dtype
+    )
+    return Written("transformers", (check,), usage)
 
 
 def save_merged(trained: Trained, folder: Path, dtype: torch.dtype) -> None:

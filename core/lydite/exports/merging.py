@@ -67,10 +67,16 @@ def plain_model(policy: Policy, dtype: torch.dtype, *, merge: bool = True) -> An
     }
     model.load_state_dict(rounded, assign=True)
     model.tie_weights()
-    model.generation_config = copy.deepcopy(policy.causal.generation_config)
-    model.generation_config.eos_token_id = list(policy.stop_token_ids)
-    model.generation_config.pad_token_id = policy.pad_token_id
+    model.generation_config = generation_settings(policy)
     return model.eval()
+
+
+def generation_settings(policy: Policy) -> Any:
+    """The base's generation settings, ending an answer where the run's answers ended."""
+    settings = copy.deepcopy(policy.causal.generation_config)
+    settings.eos_token_id = list(policy.stop_token_ids)
+    settings.pad_token_id = policy.pad_token_id
+    return settings
 
 
 def _carries(module: Any) -> bool:

@@ -41,6 +41,8 @@ class Check:
 
     open: Callable[[], Reader]
     bound: Bound
+    kind: str
+    """Type of the weights that it reads, by torch's name or llama.cpp's."""
 
 
 @dataclass(frozen=True, slots=True)

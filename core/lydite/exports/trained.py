@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -18,9 +18,21 @@ from lydite.learned import put_into, starting_from
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, check_source, load_policy
 from lydite.policy.nf4 import is_nf4
+from lydite.policy.source import PACKAGE_PREFIX
 from lydite.report.reader import RunData
+from lydite.types import Message
 
 CONFIG = "config.toml"
+LONG: Final = 1024
+"""Tokens of the one long prompt: far positions turn by slow frequencies, which a short prompt does not see."""
+LONG_ANSWER: Final = 8
+"""Tokens of the answer to it that are compared."""
+CONVERSATION: Final[tuple[Message, ...]] = (
+    {"role": "user", "content": "What is 2 + 3?"},
+    {"role": "assistant", "content": "It is 5."},
+    {"role": "user", "content": "And 4 + 1?"},
+)
+"""What every export's chat template is given to render."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +47,13 @@ class Trained:
     """Prompts as the model reads them, chat marks and all."""
     prompts: tuple[tuple[int, ...], ...]
     """Their tokens."""
+
+    @property
+    def long_prompt(self) -> tuple[int, ...]:
+        """The prompts one behind the other and over again, as long as `LONG` and the model's context allow."""
+        context = getattr(self.policy.config.get_text_config(decoder=True), "max_position_embeddings", None) or LONG
+        wanted = min(LONG, context - LONG_ANSWER - 1)  # vLLM wants room for one token more
+        return tuple(islice(cycle(chain.from_iterable(self.prompts)), max(wanted, 1)))
 
 
 def load_trained(run: RunData, weights: Weights, n: int) -> Trained:
@@ -65,6 +84,18 @@ def tokens_of(tokenizer: Any, text: str) -> tuple[int, ...]:
     return tuple(int(one) for one in ids)
 
 
+def rendered(tokenizer: Any, messages: Sequence[Message]) -> tuple[int, ...] | None:
+    """The tokens of a conversation, up to where an answer begins; None where the template refuses it, or there is none.
+
+    Rendered and then read as text, as a run's prompts were.
+    """
+    try:
+        text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+    except Exception:  # noqa: BLE001 - a template is a program of its own; what it raises is not to be foreseen
+        return None
+    return tuple(int(one) for one in tokenizer(text, add_special_tokens=False).input_ids)
+
+
 def in_float32(model: Any) -> Any:
     """The model with every weight as the same number in float32, its products included; 4-bit weights stay packed."""
     model.to(torch.float32)
@@ -81,9 +112,9 @@ def compute_in_float32(policy: Policy) -> None:
 
 
 def base_name(config: RunConfig) -> str:
-    """What the base is called in an export: a name on the hub or of a package as it is, a folder by its last name."""
+    """What the base is called in an export: a name on the hub as it is, a package or a folder by its own name."""
     path = Path(config.model.path).expanduser()
-    return path.resolve().name if path.exists() else config.model.path
+    return path.resolve().name if path.exists() else config.model.path.removeprefix(PACKAGE_PREFIX)
 
 
 def _texts(run: RunData) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from lydite.errors import ExportError
 from lydite.exports.bounds import bound_for
 from lydite.exports.merged import DTYPES, open_merged, save_merged
-from lydite.exports.merging import plain_model
+from lydite.exports.merging import generation_settings, plain_model
 from lydite.exports.readers import Reader
 from lydite.exports.readers.hf import TransformersReader
 from lydite.exports.readers.vllm import VllmReader
@@ -39,6 +39,7 @@ def write_vllm(trained: Trained, draft: Path, wanted: Wanted) -> Written:
     lora = draft / ADAPTER
     trained.policy.save_adapter(lora)
     trained.policy.tokenizer.save_pretrained(lora)
+    generation_settings(trained.policy).save_pretrained(lora)
     source = resolve_source(trained.config.model)
     rank, name = max_lora_rank(trained.config.lora.r), trained.run.name
     if trained.config.model.quantization == "none" and source.gguf_file is None:
@@ -53,7 +54,8 @@ def write_vllm(trained: Trained, draft: Path, wanted: Wanted) -> Written:
     def command(folder: Path, base: str) -> str:
         served = folder / BASE if model == draft / BASE else base
         return (
-            f"vllm serve {_quoted(served)} --enable-lora --max-lora-rank {rank} \\\n"
+            f"vllm serve {_quoted(served)} --tokenizer {_quoted(folder / ADAPTER)} \\\n"
+            f"  --generation-config {_quoted(folder / ADAPTER)} --enable-lora --max-lora-rank {rank} \\\n"
             f"  --lora-modules {shlex.quote(f'{name}={folder / ADAPTER}')}"
         )
 
@@ -81,7 +83,7 @@ def _written(
         def start() -> Reader:
             return VllmReader(model, dtype, wanted.longest, adapter=lora, max_lora_rank=rank)
 
-        return Written("transformers", (Check(start, bound),), usage, "bash")
+        return Written("transformers", (Check(start, bound, wanted.dtype),), usage, "bash")
     version = installed_version()
     unchecked = f"vLLM: {'not installed' if version is None else f'version {version} is not known here'}"
 
@@ -90,7 +92,7 @@ def _written(
             return open_merged(trained, draft, wanted.precision)
         return _open_lora(trained, model, lora, wanted)
 
-    return Written("transformers", (Check(load, bound),), usage, "bash", (unchecked,))
+    return Written("transformers", (Check(load, bound, wanted.dtype),), usage, "bash", (unchecked,))
 
 
 def _open_lora(trained: Trained, model: Path | str, lora: Path, wanted: Wanted) -> TransformersReader:
@@ -103,9 +105,10 @@ def _open_lora(trained: Trained, model: Path | str, lora: Path, wanted: Wanted) 
             base = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
             adapted: Any = peft.PeftModel.from_pretrained(base.to(trained.policy.device), str(lora))
             tokenizer = transformers.AutoTokenizer.from_pretrained(lora)
+            adapted.generation_config = transformers.GenerationConfig.from_pretrained(lora)
     except Exception as error:
         raise ExportError(f"peft cannot load the export: {type(error).__name__}: {error}") from error
-    return TransformersReader(f"peft {peft.__version__}", adapted, tokenizer)
+    return TransformersReader(f"peft {peft.__version__}", adapted, tokenizer, plain=False)
 
 
 def _name_base(lora: Path, base: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from lydite.errors import ConfigError
@@ -42,7 +43,14 @@ def chosen_weights(run: RunData, checkpoint: str | None) -> Weights:
     name = checkpoint or (BEST if has_best else LAST)
     if name == LAST:
         learned = learned_by_run(run.folder)
-        return Weights(name, learned, learned.checkpoint.step if learned.checkpoint else run.steps)
+        if learned.checkpoint is None:
+            return Weights(name, learned, run.steps)
+        if learned.checkpoint.step < (newest := max(_checkpoints(folder))):
+            logger.warning(
+                "the checkpoint of step %d is damaged: the last weights that %s has are those of step %d",
+                newest, run.folder, learned.checkpoint.step,
+            )  # fmt: skip
+        return Weights(name, learned, learned.checkpoint.step)
     if name == BEST and has_best:
         step = _best_step(run)
         if step == 0:
@@ -51,7 +59,7 @@ def chosen_weights(run: RunData, checkpoint: str | None) -> Weights:
                 "as it was; --checkpoint %s takes what was trained", run.folder, LAST,
             )  # fmt: skip
         return Weights(name, find_learned(folder / BEST), step)
-    there = {int(match[1]): path for path in folder.glob("step-*") if (match := _STEP.fullmatch(path.name))}
+    there = _checkpoints(folder)
     asked = _STEP.fullmatch(name)
     if asked is not None and int(asked[1]) in there:
         return Weights(f"step-{asked[1]}", find_learned(there[int(asked[1])]), int(asked[1]))
@@ -59,6 +67,11 @@ def chosen_weights(run: RunData, checkpoint: str | None) -> Weights:
         learned_by_run(run.folder)  # says that the run has learned nothing, where that is so
     known = [*([BEST] if has_best else []), LAST, *(f"step-{step}" for step in sorted(there))]
     raise ConfigError(f"--checkpoint {name}: the run {run.folder} has no such checkpoint{did_you_mean(name, known)}")
+
+
+def _checkpoints(folder: Path) -> dict[int, Path]:
+    """Those of steps, whole or not."""
+    return {int(match[1]): path for path in folder.glob("step-*") if (match := _STEP.fullmatch(path.name))}
 
 
 def _best_step(run: RunData) -> int | None:

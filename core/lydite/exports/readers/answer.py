@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from torch import Tensor
+
+from lydite.types import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,18 @@ class Reader(Protocol):
 
     def reads(self, text: str, token_ids: Sequence[int]) -> bool:
         """Whether the export's own tokenizer makes these tokens of a prompt's text."""
+        ...
+
+    def renders(self, messages: Sequence[Message], token_ids: Sequence[int]) -> bool:
+        """Whether the export's own chat template and tokenizer make these tokens of a conversation, up to an answer."""
+        ...
+
+    def ends_at(self, token_id: int) -> bool:
+        """Whether the program ends an answer with this token when nobody tells it to."""
+        ...
+
+    def weights(self) -> Mapping[str, Tensor] | None:
+        """The export's tensors by transformers' names, as the numbers that they are; None where it shows none."""
         ...
 
     def answers(self, prompts: Sequence[Sequence[int]], limit: int, stops: Collection[int]) -> list[Answer]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from lydite.exports.readers.answer import Answer
-from lydite.exports.trained import tokens_of
+from lydite.exports.trained import rendered, tokens_of
+from lydite.types import Message
 
 _ROWS: Final = 8  # prompts of one length that are read together; a row of logits takes 4 bytes a word
 
@@ -17,10 +18,12 @@ _ROWS: Final = 8  # prompts of one length that are read together; a row of logit
 class TransformersReader:
     """A model and a tokenizer as `from_pretrained` gave them; the answers are its own forward's."""
 
-    def __init__(self, name: str, model: Any, tokenizer: Any) -> None:
+    def __init__(self, name: str, model: Any, tokenizer: Any, *, plain: bool = True) -> None:
+        """`plain`: the model has no adapter in it, and tensors of the policy's names."""
         self.name = name
         self.tokenizer = tokenizer
         self._model = model.eval()
+        self._plain = plain
 
     def chat_template(self) -> str | None:
         """See `Reader.chat_template`."""
@@ -30,6 +33,20 @@ class TransformersReader:
     def reads(self, text: str, token_ids: Sequence[int]) -> bool:
         """See `Reader.reads`."""
         return tokens_of(self.tokenizer, text) == tuple(token_ids)
+
+    def renders(self, messages: Sequence[Message], token_ids: Sequence[int]) -> bool:
+        """See `Reader.renders`."""
+        return rendered(self.tokenizer, messages) == tuple(token_ids)
+
+    def ends_at(self, token_id: int) -> bool:
+        """See `Reader.ends_at`: `generate` goes by the model's generation settings."""
+        ends = self._model.generation_config.eos_token_id
+        return token_id in (ends if isinstance(ends, list | tuple) else [ends])
+
+    def weights(self) -> Mapping[str, Tensor] | None:
+        """See `Reader.weights`."""
+        tensors: Mapping[str, Tensor] | None = self._model.state_dict() if self._plain else None
+        return tensors
 
     def answers(self, prompts: Sequence[Sequence[int]], limit: int, stops: Collection[int]) -> list[Answer]:
         """See `Reader.answers`."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from torch import Tensor
+
 from lydite.errors import ExportError
 from lydite.exports.readers.answer import Answer
-from lydite.exports.trained import tokens_of
+from lydite.exports.trained import rendered, tokens_of
 from lydite.policy.quiet import without_chatter
 from lydite.rollout.vllm.versions import require_vllm
+from lydite.types import Message
 
 _KV_CACHE_BYTES: Final = 256 * 2**20  # for the few short answers of a check
 _ROWS: Final = 16
+_FORCED: Final = 100.0  # added to a logit, so that the token is the likeliest; vLLM takes no more
 
 
 class VllmReader:
@@ -31,8 +35,14 @@ class VllmReader:
         self.name = f"vLLM {require_vllm()}"
         options: dict[str, Any] = {}
         if adapter is not None:
-            options = {"enable_lora": True, "max_lora_rank": max_lora_rank, "max_loras": 1}
-        self._adapter = adapter
+            options = {
+                "enable_lora": True,
+                "max_lora_rank": max_lora_rank,
+                "max_loras": 1,
+                "tokenizer": str(adapter),
+                "generation_config": str(adapter),
+            }
+        self._model, self._adapter = model, adapter
         try:
             with without_chatter():
                 from vllm import LLM
@@ -59,6 +69,27 @@ class VllmReader:
     def reads(self, text: str, token_ids: Sequence[int]) -> bool:
         """See `Reader.reads`."""
         return tokens_of(self._llm.get_tokenizer(), text) == tuple(token_ids)
+
+    def renders(self, messages: Sequence[Message], token_ids: Sequence[int]) -> bool:
+        """See `Reader.renders`."""
+        return rendered(self._llm.get_tokenizer(), messages) == tuple(token_ids)
+
+    def ends_at(self, token_id: int) -> bool:
+        """See `Reader.ends_at`: the token is made the likeliest, and vLLM goes on or not."""
+        from vllm import SamplingParams
+
+        forced = SamplingParams(temperature=0.0, max_tokens=2, logit_bias={token_id: _FORCED})
+        (output,) = self._llm.generate([{"prompt_token_ids": [token_id]}], forced, use_tqdm=False)
+        return bool(output.outputs[0].finish_reason == "stop")
+
+    def weights(self) -> Mapping[str, Tensor] | None:
+        """Those of the folder's files, since vLLM stacks its layers; None for an adapter."""
+        from safetensors.torch import load_file
+
+        if self._adapter is not None:
+            return None
+        files = sorted(Path(self._model).glob("*.safetensors"))
+        return {name: tensor for file in files for name, tensor in load_file(file).items()}
 
     def answers(self, prompts: Sequence[Sequence[int]], limit: int, stops: Collection[int]) -> list[Answer]:
         """See `Reader.answers`."""
