@@ -85,13 +85,13 @@ def test_vllm_is_asked_for_each_length(work: Any) -> None:
     class Vllm(Engine):
         asked: list[int]
 
-        def _ask(self, prompts: Any, limits: Any, table: Any) -> list[Any]:
-            self.asked = list(limits)
+        def _ask(self, prompts: Any, table: Any) -> list[Any]:
+            self.asked = list(table.limits)
             return []
 
     engine = Vllm()
     work.fix_lengths(engine, None, (1, 9, 2, 3))
-    engine._ask(None, [4, 4, 4, 4], None)
+    engine._ask(None, SimpleNamespace(limits=[4, 4, 4, 4]))
     assert engine.asked == [1, 4, 2, 3]
-    engine._ask(None, [8], None)
+    engine._ask(None, SimpleNamespace(limits=[8]))
     assert engine.asked == [8]
