@@ -18,6 +18,9 @@ from torch import Tensor, nn
 _BUCKET: Final = 2**26  # numbers that are summed at once: 256 MiB, so that full fine-tuning needs no second gradient
 PARTS: Final = ("wait", "exchange", "gradients")
 """Waiting for the slowest process; what is handed on by then; the sum of gradients."""
+_last: list[Tensor] = []
+"""What gloo was given last. Its thread lets go of a tensor a moment after the call is back. Were it the last to hold
+one, it would need Python for that, and a process that is about to end would be aborted."""
 
 
 class Exchange:
@@ -41,15 +44,17 @@ class Exchange:
         """
         group = self._through_hosts()
         own = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        length = torch.tensor([len(own)])
         lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(group.size())]
         with self._timed("wait"):
-            torch.distributed.all_gather(lengths, torch.tensor([len(own)]), group=group)
+            torch.distributed.all_gather(lengths, length, group=group)
         sizes = [int(one) for one in lengths]
         with self._timed("exchange"):
             sent = torch.zeros(max(sizes), dtype=torch.uint8)
             sent[: len(own)] = own
             received = [torch.empty_like(sent) for _ in sizes]
             torch.distributed.all_gather(received, sent, group=group)
+            _last[:] = [length, *lengths, sent, *received]
             return [one[:size].numpy().tobytes() for one, size in zip(received, sizes, strict=True)]
 
     def from_first(self, content: bytes) -> bytes:
@@ -68,6 +73,7 @@ class Exchange:
             else:
                 sent = torch.empty(int(length), dtype=torch.uint8)
             torch.distributed.broadcast(sent, 0, group=group)
+            _last[:] = [length, sent]
             return sent.numpy().tobytes()
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
