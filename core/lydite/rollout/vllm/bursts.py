@@ -17,7 +17,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from lydite.rollout.vllm.drawing import Drawer
+from lydite.rollout.vllm.drawing import Drawer, DrawTable
 
 logger = logging.getLogger("lydite")
 
@@ -35,8 +35,8 @@ _STATE: Final = (
 _ATTENTION: Final = ("FullAttentionSpec", "SlidingWindowSpec")
 
 
-def decode_in_bursts(llm: Any, steps: int) -> bool:
-    """Has vLLM do up to so many decode steps for each of its scheduler's plans; False where it goes on as it is.
+def decode_in_bursts(llm: Any, steps: int) -> None:
+    """Has vLLM do up to so many decode steps for each of its scheduler's plans; where that cannot be, the log says why.
 
     `llm` was started without asynchronous scheduling.
     """
@@ -45,11 +45,10 @@ def decode_in_bursts(llm: Any, steps: int) -> bool:
     why_not = _why_not(runner, scheduler)
     if why_not:
         logger.info("engine: each decode step is planned by itself, since %s", why_not)
-        return False
+        return
     scheduler.num_lookahead_tokens = steps - 1  # cache blocks for all tokens of a burst
     scheduler.update_from_output = _counting_all(scheduler)
     Bursts(runner, steps)
-    return True
 
 
 class Bursts:
@@ -68,8 +67,8 @@ class Bursts:
     def sample(self, logits: Tensor | None, spec_decode_metadata: Any) -> Any:
         """The output of vLLM's sampler, with the tokens [n, steps] of this step and those after it."""
         output = self._sample(logits, spec_decode_metadata)
-        table, steps = Drawer.table, self._allowed()
-        if table is None or steps < 2:
+        table = Drawer.table
+        if table is None or (steps := self._allowed(table)) < 2:
             return output
         tokens = [output.sampled_token_ids]
         try:
@@ -80,12 +79,12 @@ class Bursts:
         output.sampled_token_ids = torch.cat(tokens, dim=1)
         return output
 
-    def _allowed(self) -> int:
+    def _allowed(self, table: DrawTable) -> int:
         """Steps that can be done from here, this one included: 1 where a prompt is read, or a sequence is full."""
-        runner, table = self._runner, Drawer.table
-        count, asked = runner.input_batch.num_reqs, self._made["_build_attention_metadata"]
+        runner, asked = self._runner, self._made["_build_attention_metadata"]
+        count = runner.input_batch.num_reqs
         one_each = asked["max_query_len"] == 1 and asked["num_tokens"] == count
-        if table is None or not one_each or bool(runner.discard_request_mask.np[:count].any()):
+        if not one_each or bool(runner.discard_request_mask.np[:count].any()):
             return 1
         longest = int(runner.optimistic_seq_lens_cpu[:count].max())
         return min(self._steps, table.left, int(runner.max_model_len) - longest)
