@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
+from support.same_runs import assert_same_adapters, assert_same_rollouts, lines
 
 import lydite
 
@@ -102,19 +101,13 @@ def alone(episodes: dict[str, Any]) -> Path:
     return lydite.train({**episodes, "name": "episodes-of-one"}, display="none").folder
 
 
-def lines(folder: Path, log: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / log).read_text().splitlines()]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_two_processes_play_the_episodes_of_one(
     place: Path, alone: Path, told: list[dict[str, Any]], strategy: str
 ) -> None:
     other = place / "runs" / strategy
-    asked = ("step", "sample", "completion", "turns", "episode", "advantage")
-    rollouts = [[tuple(row[key] for key in asked) for row in lines(run, "completions.jsonl")] for run in (alone, other)]
-    assert rollouts[0] == rollouts[1], "the episodes, or what they are worth, are not the same"
+    assert_same_rollouts(alone, other, ("step", "sample", "completion", "turns", "episode", "advantage"))
     lengths = {len(row["turns"]) for row in lines(alone, "completions.jsonl")}
     assert len(lengths) > 3, "the episodes are all alike"
     assert {row["episode"]["ended"] for row in lines(alone, "completions.jsonl")} == {"done", "max_turns", "error"}
@@ -122,10 +115,7 @@ def test_two_processes_play_the_episodes_of_one(
 
     for mine, theirs in zip(lines(alone, "metrics.jsonl"), lines(other, "metrics.jsonl"), strict=True):
         assert theirs == pytest.approx(mine, rel=1e-4, abs=1e-5)
-    weights = [load_file(run / "adapter/adapter_model.safetensors") for run in (alone, other)]
-    largest = max(float(value.abs().max()) for value in weights[0].values())
-    assert largest > 0.02, "nothing was learned"
-    torch.testing.assert_close(weights[1], weights[0], rtol=0.0, atol=1e-3 * largest)
+    assert_same_adapters(alone, other, learned=0.02)
 
 
 @pytest.mark.slow

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
+from support.same_runs import assert_same_adapters, assert_same_rollouts, lines
 
 PROGRAM = """
 import json, os, signal, time
@@ -73,26 +72,17 @@ def told(place: Path, settings: dict[str, Any], two_run: Callable[[str], list[di
     return two_run(PROGRAM)
 
 
-def lines(folder: Path, log: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / log).read_text().splitlines()]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["shared", "sharded"])
 def test_two_processes_make_the_run_of_one(place: Path, one: Path, told: list[dict[str, Any]], name: str) -> None:
     other = place / "runs" / name
-    asked = ("step", "sample", "completion", "advantage")
-    rollouts = [[tuple(row[key] for key in asked) for row in lines(run, "completions.jsonl")] for run in (one, other)]
-    assert len(rollouts[0]) == 4 * 5 * 4
-    assert rollouts[0] == rollouts[1], "the completions, or what they are worth, are not the same"
+    rollouts = assert_same_rollouts(one, other, ("step", "sample", "completion", "advantage"))
+    assert len(rollouts) == 4 * 5 * 4
     assert lines(one, "evals.jsonl") == lines(other, "evals.jsonl")
 
     for mine, theirs in zip(lines(one, "metrics.jsonl"), lines(other, "metrics.jsonl"), strict=True):
         assert theirs == pytest.approx(mine, rel=1e-4, abs=1e-5)
-    weights = [load_file(run / "adapter/adapter_model.safetensors") for run in (one, other)]
-    largest = max(float(value.abs().max()) for value in weights[0].values())
-    assert largest > 0.05, "nothing was learned"
-    torch.testing.assert_close(weights[1], weights[0], rtol=0.0, atol=1e-3 * largest)
+    assert_same_adapters(one, other, learned=0.05)
 
 
 @pytest.mark.slow

@@ -1,0 +1,32 @@
+"""Whether the folders of two runs tell of the same run, though it was made by other numbers of processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+
+def lines(folder: Path, log: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / log).read_text().splitlines()]
+
+
+def assert_same_rollouts(one: Path, other: Path, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+    """What these keys of every completion hold, which is the same in both."""
+    first, second = (
+        [tuple(row[key] for key in keys) for row in lines(run, "completions.jsonl")] for run in (one, other)
+    )
+    assert first == second, "the completions, or what they are worth, are not the same"
+    return first
+
+
+def assert_same_adapters(one: Path, other: Path, *, learned: float) -> None:
+    """To a thousandth of the largest weight, which is more than `learned`."""
+    weights = [load_file(run / "adapter/adapter_model.safetensors") for run in (one, other)]
+    largest = max(float(value.abs().max()) for value in weights[0].values())
+    assert largest > learned, "nothing was learned"
+    torch.testing.assert_close(weights[1], weights[0], rtol=0.0, atol=1e-3 * largest)
