@@ -45,18 +45,6 @@ def tokens_of(batch: Batch, span: Span, *, packed: bool) -> int:
     return written + rows.size  # a completion's last token is counted, though nothing is computed of it
 
 
-def too_large_begins_at(batch: Batch, start: int, stop: int, budget: int, row: int) -> bool:
-    """Whether a group begins at this row of the range that no micro-batch has room for."""
-    prompts = [pack(batch.rows(one, one + 1)) for one in range(start, stop)]
-    texts = [one.input_ids[: one.layout.groups[0].prompt].tolist() for one in prompts]
-    if texts[row - start] == texts[row - start - 1]:
-        return False
-    end = row
-    while end < stop and texts[end - start] == texts[row - start]:
-        end += 1
-    return tokens_of(batch, (row, end), packed=True) > budget
-
-
 lengths = st.lists(
     st.tuples(st.integers(1, 6), st.lists(st.integers(1, 7), min_size=1, max_size=5)), min_size=1, max_size=5
 )
@@ -73,9 +61,7 @@ def test_rows_are_cut_once_in_order_and_within_the_budget(
     assert [row for span in spans for row in range(*span)] == list(range(start, stop))
     for first, last in spans:
         assert last - first == 1 or tokens_of(batch, (first, last), packed=packed) <= budget
-    for (first, middle), (_, last) in pairwise(spans):
-        if packed and too_large_begins_at(batch, start, stop, budget, middle):
-            continue  # its pieces are fewest when the first is not squeezed into what is left of a micro-batch
+    for (first, _), (_, last) in pairwise(spans):
         assert tokens_of(batch, (first, last), packed=packed) > budget, "neighbours that fit together are together"
 
 
@@ -89,6 +75,13 @@ def test_a_group_that_fits_into_a_micro_batch_is_not_cut(groups: Lengths, budget
         if prompt + sum(answers) <= budget and all(one != other for one, other in _neighbours(groups)):
             assert any(first <= begin and end <= last for first, last in spans)
         begin = end
+
+
+def test_groups_larger_than_a_micro_batch_fill_it_one_after_the_other() -> None:
+    batch = batch_of([(2, [4] * 3), (3, [4] * 3), (2, [4] * 3)])  # 14, 15 and 14 tokens
+    spans = micro_batches(batch, 0, batch.size, rows=1, tokens=13)
+    assert spans == [(0, 2), (2, 4), (4, 6), (6, 8), (8, 9)]
+    assert [tokens_of(batch, span, packed=True) for span in spans] == [10, 13, 11, 10, 6]
 
 
 def _neighbours(groups: Lengths) -> list[tuple[Any, Any]]:

@@ -85,15 +85,15 @@ def _cut_packed(lengths: _Lengths, tokens: int, unit: int) -> list[Span]:
     for begin, end in lengths.groups((rows.start, rows.stop)):
         prompt, answers = lengths.prompt(begin), lengths.answers_of((begin, end))
         whole = prompt + sum(answers)
-        if used and used + whole > tokens:
+        if used and used + whole > tokens >= whole:
             spans.append((first, begin))
             first, used = begin, 0
         if used + whole <= tokens:
             used += whole
             continue
-        for row in range(begin, end, unit):  # a group that is larger than a micro-batch
+        for row in range(begin, end, unit):  # a group larger than a micro-batch begins where the one before has room
             answer = sum(lengths.answers_of((row, row + unit)))
-            needed = answer + (prompt if row == first else 0)
+            needed = answer + (prompt if row in (first, begin) else 0)
             if row > first and used + needed > tokens:
                 spans.append((first, row))
                 first, used = row, prompt + answer
