@@ -6,15 +6,15 @@
 All A_i are one matrix [sum of r, in], so that the small products with X and the sums over its rows are one each, and
 dX is one tensor that every term is added to. A and B are cast down to the type of X, as `policy.adapter` does; their
 gradients are summed and kept in float32. A packed weight is unpacked once forward and once backward, and neither it
-nor the output is kept: what stays for the gradient is X and X A^T [rows, sum of r].
+nor the output is kept: what stays for the gradient is X, X A^T [rows, sum of r], and A and B as they were cast.
 
 Source: Hu et al. 2021, LoRA (arXiv 2106.09685), equation 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -37,21 +37,43 @@ class Lora:
     a: tuple[Tensor, ...]
     b: tuple[Tensor, ...]
 
-    def with_masters(self, masters: Sequence[Tensor]) -> Lora:
-        """The same with A and B as autograd hands them on: all A, then all B."""
-        count = len(self.places)
-        return Lora(self.places, self.scaling, tuple(masters[:count]), tuple(masters[count:]))
+    def cast(self, dtype: torch.dtype) -> CastLora:
+        """What the products are made with, for one forward pass and its backward pass."""
+        down = [one.to(dtype) for one in self.a]
+        return CastLora(
+            self.places,
+            self.scaling,
+            tuple(one.shape[0] for one in self.a),
+            tuple(one.dtype for one in (*self.a, *self.b)),
+            () if not down else (down[0] if len(down) == 1 else torch.cat(down), *(one.to(dtype) for one in self.b)),
+        )
 
-    def stacked(self, dtype: torch.dtype) -> Tensor:
-        """All A, one below the other, [sum of r, in]."""
-        if len(self.a) == 1:
-            return self.a[0].to(dtype)
-        return torch.cat([one.to(dtype) for one in self.a])
 
-    def columns(self, low: Tensor) -> tuple[Tensor, ...]:
-        """Each adapted layer's part [rows, r] of something [rows, sum of r]."""
-        parts: tuple[Tensor, ...] = low.split([one.shape[0] for one in self.a], dim=1)
-        return parts
+@dataclass(frozen=True, slots=True, eq=False)
+class CastLora:
+    """A `Lora` in the type of what it multiplies."""
+
+    places: tuple[int, ...]
+    scaling: tuple[float, ...]
+    ranks: tuple[int, ...]
+    dtypes: tuple[torch.dtype, ...]
+    """Of all A, then of all B, before they were cast."""
+    matrices: tuple[Tensor, ...]
+    """All A, one below the other, [sum of r, in], then each B [out, r]; none where nothing is adapted."""
+
+    def with_matrices(self, matrices: Sequence[Tensor]) -> CastLora:
+        """The same with its matrices as autograd hands them on."""
+        return replace(self, matrices=tuple(matrices))
+
+    @property
+    def down(self) -> Tensor:
+        """All A, [sum of r, in]."""
+        return self.matrices[0]
+
+    def parts(self, low: Tensor) -> Iterator[tuple[int, Tensor, float, Tensor]]:
+        """Of each adapted layer its place, its part [rows, r] of something [rows, sum of r], its scaling and its B."""
+        columns: tuple[Tensor, ...] = low.split(self.ranks, dim=1)
+        return zip(self.places, columns, self.scaling, self.matrices[1:], strict=True)
 
 
 class LinearGroup:
@@ -93,29 +115,31 @@ class LinearGroup:
             tuple(layer.lora_B[ADAPTER].weight for layer in layers),
         )
 
-    def outputs(self, x: Tensor, lora: Lora) -> tuple[list[Tensor], Tensor | None]:
+    def outputs(self, x: Tensor, lora: CastLora) -> tuple[list[Tensor], Tensor | None]:
         """Each layer's output [rows, out], and x A^T [rows, sum of r] where there is an adapter."""
         outputs = [frozen.product(x) for frozen in self._frozen]
         if not lora.places:
             return outputs, None
-        low = x @ lora.stacked(x.dtype).t()
-        for place, part, scale, up in zip(lora.places, lora.columns(low), lora.scaling, lora.b, strict=True):
-            outputs[place].addmm_(part, up.to(x.dtype).t(), alpha=scale)
+        low = x @ lora.down.t()
+        for place, part, scale, up in lora.parts(low):
+            outputs[place].addmm_(part, up.t(), alpha=scale)
         return outputs, low
 
-    def low_gradient(self, gradients: Gradients, lora: Lora) -> Tensor | None:
+    def low_gradient(self, gradients: Gradients, lora: CastLora) -> Tensor | None:
         """The loss by x A^T [rows, sum of r], from the loss by the outputs."""
         if not lora.places:
             return None
         given = next(one for one in gradients if one is not None)
-        low = given.new_zeros((given.shape[0], sum(one.shape[0] for one in lora.a)))
-        for place, part, scale, up in zip(lora.places, lora.columns(low), lora.scaling, lora.b, strict=True):
+        low = given.new_empty((given.shape[0], sum(lora.ranks)))
+        for place, part, scale, up in lora.parts(low):
             gradient = gradients[place]
-            if gradient is not None:
-                torch.mm(gradient, (up * scale).to(given.dtype), out=part)
+            if gradient is None:
+                part.zero_()
+            else:
+                part.addmm_(gradient, up, beta=0, alpha=scale)
         return low
 
-    def input_gradient(self, gradients: Gradients, low: Tensor | None, lora: Lora) -> Tensor:
+    def input_gradient(self, gradients: Gradients, low: Tensor | None, lora: CastLora) -> Tensor:
         """The loss by x [rows, in]."""
         total: Tensor | None = None
         for frozen, gradient in zip(self._frozen, gradients, strict=True):
@@ -124,39 +148,41 @@ class LinearGroup:
             weight = frozen.weight()
             total = gradient @ weight if total is None else total.addmm_(gradient, weight)
         assert total is not None, "autograd asks for no gradient when it has none"
-        return total if low is None else total.addmm_(low, lora.stacked(low.dtype))
+        return total if low is None else total.addmm_(low, lora.down)
 
     def adapter_gradients(
-        self, x: Tensor, low: Tensor, gradients: Gradients, low_gradient: Tensor, lora: Lora
+        self, x: Tensor, low: Tensor, gradients: Gradients, low_gradient: Tensor, lora: CastLora
     ) -> tuple[Tensor | None, ...]:
         """The loss by each A and then by each B, in their own type; `low` is x A^T."""
-        down = _product_in_float32(low_gradient.t(), x).split([one.shape[0] for one in lora.a])
+        downs = _product_in_float32(low_gradient.t(), x).split(lora.ranks)
         ups: list[Tensor | None] = []
-        for place, part, scale, up in zip(lora.places, lora.columns(low), lora.scaling, lora.b, strict=True):
+        for place, part, scale, _ in lora.parts(low):
             gradient = gradients[place]
-            ups.append(None if gradient is None else _product_in_float32(gradient.t(), part).mul_(scale).to(up.dtype))
-        return (*(part.to(one.dtype) for part, one in zip(down, lora.a, strict=True)), *ups)
+            ups.append(None if gradient is None else _product_in_float32(gradient.t(), part).mul_(scale))
+        found = zip((*downs, *ups), lora.dtypes, strict=True)
+        return tuple(None if one is None else one.to(dtype) for one, dtype in found)
 
 
 class _Group(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, group: LinearGroup, lora: Lora, *masters: Tensor) -> tuple[Tensor, ...]:
-        outputs, low = group.outputs(x.reshape(-1, x.shape[-1]), lora)
-        ctx.group, ctx.lora = group, lora.with_masters(())
+        cast = lora.cast(x.dtype)
+        outputs, low = group.outputs(x.reshape(-1, x.shape[-1]), cast)
+        ctx.group, ctx.lora = group, cast.with_matrices(())
         ctx.set_materialize_grads(False)
         if low is not None:  # without an adapter nothing is needed again
-            ctx.save_for_backward(x, low, *masters)
+            ctx.save_for_backward(x, low, *cast.matrices)
         return tuple(one.view(*x.shape[:-1], -1) for one in outputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         group: LinearGroup = ctx.group
-        x, low, *masters = ctx.saved_tensors if ctx.lora.places else (None, None)
-        lora = ctx.lora.with_masters(masters)
+        x, low, *matrices = ctx.saved_tensors if ctx.lora.places else (None, None)
+        lora = ctx.lora.with_matrices(matrices)
         given = next((one for one in gradients if one is not None), None)
         if given is None:
-            return (None,) * (3 + len(masters))
+            return (None,) * (3 + len(lora.dtypes))
         flat = [None if one is None else one.reshape(-1, one.shape[-1]) for one in gradients]
         low_gradient = group.low_gradient(flat, lora)
         by_x: Tensor | None = None

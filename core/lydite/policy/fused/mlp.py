@@ -63,9 +63,10 @@ class _GatedDown(torch.autograd.Function):
     def forward(
         ctx: Any, gate: Tensor, up: Tensor, activation: Activation, down: LinearGroup, lora: Lora, *masters: Tensor
     ) -> Tensor:
-        (result,), low = down.outputs(gated(gate, up, activation).view(-1, gate.shape[-1]), lora)
-        ctx.activation, ctx.down, ctx.lora = activation, down, lora.with_masters(())
-        ctx.save_for_backward(gate, up, *(() if low is None else (low, *masters)))
+        cast = lora.cast(gate.dtype)
+        (result,), low = down.outputs(gated(gate, up, activation).view(-1, gate.shape[-1]), cast)
+        ctx.activation, ctx.down, ctx.lora = activation, down, cast.with_matrices(())
+        ctx.save_for_backward(gate, up, *(() if low is None else (low, *cast.matrices)))
         return result.view(*gate.shape[:-1], -1)
 
     @staticmethod
@@ -73,7 +74,7 @@ class _GatedDown(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         down: LinearGroup = ctx.down
         gate, up, *kept = ctx.saved_tensors
-        lora = ctx.lora.with_masters(kept[1:])
+        lora = ctx.lora.with_matrices(kept[1:])
         flat = [gradient.reshape(-1, gradient.shape[-1])]
         low_gradient = down.low_gradient(flat, lora)
         gate, up = gate.detach().requires_grad_(), up.detach().requires_grad_()
