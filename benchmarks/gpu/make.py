@@ -61,26 +61,26 @@ def packed_model(shape: Shape, *, device: str, seed: int = 0) -> Any:
     with torch.device("meta"):
         causal = AutoModelForCausalLM.from_config(shape.config(), dtype=kept)
 
-    def drawn(like: torch.Tensor, deviation: float = 0.02) -> nn.Parameter:
+    def drawn(like: torch.Tensor, name: str) -> nn.Parameter:
         if like.dim() == 1:  # a norm's weight, or a bias
             return nn.Parameter(torch.ones(like.shape, dtype=kept, device=place), requires_grad=False)
-        numbers = torch.empty(like.shape, dtype=kept, device=place).normal_(0.0, deviation, generator=draws)
+        spread = deviation(shape, name)
+        numbers = torch.empty(like.shape, dtype=kept, device=place).normal_(0.0, spread, generator=draws)
         return nn.Parameter(numbers, requires_grad=False)
 
     head = causal.get_output_embeddings()
     names = [name for name, one in causal.named_modules() if isinstance(one, nn.Linear) and one is not head]
     for name in names:  # names: a list of the layers would keep every one of their 16-bit weights
         linear = causal.get_submodule(name)
-        deviation = _calm(shape) if name.endswith(ADDED) else 0.02
         for part, value in list(linear.named_parameters(recurse=False)):
-            setattr(linear, part, drawn(value, deviation))
+            setattr(linear, part, drawn(value, name))
         holder = nn.Sequential(linear)
         quantise_linears(holder, keep_16bit=(), skip=(), dtype=kept, device=place)
         causal.set_submodule(name, holder[0])
-    for module in causal.modules():
+    for name, module in causal.named_modules():
         for part, value in list(module.named_parameters(recurse=False)):
             if value.is_meta:
-                setattr(module, part, drawn(value))
+                setattr(module, part, drawn(value, name))
     if shape.tied:
         causal.tie_weights()
     rotary = causal.get_decoder().rotary_emb
@@ -132,18 +132,20 @@ def _write_weights(shape: Shape, folder: Path, device: str, seed: int) -> None:
         model = AutoModelForCausalLM.from_config(shape.config(), dtype=torch.bfloat16)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if name.removesuffix(".weight").endswith(ADDED):
-                weight.normal_(0.0, _calm(shape))
+            if weight.dim() > 1:
+                weight.normal_(0.0, deviation(shape, name.removesuffix(".weight")))
     model.save_pretrained(folder)
 
 
-def _calm(shape: Shape) -> float:
-    """The deviation of a matrix whose product is added to the residual stream, as GPT-2's is drawn.
+def deviation(shape: Shape, name: str) -> float:
+    """Of the numbers of the matrix of this name: a product of what a norm gives has about the same size in every width.
 
-    Drawn like the others, dozens of random layers make so much of a rounding in the first that two ways to compute the
-    same are half a nat apart, and further than what is taken for the same model.
+    A matrix whose product is added to the residual stream is drawn smaller, as GPT-2's are. Otherwise dozens of wide
+    random layers make so much of a rounding in the first that two ways to compute the same are half a nat apart, which
+    is further than what is taken for the same model.
     """
-    return 0.02 / math.sqrt(2 * shape.layers)
+    spread = min(0.02, 0.8 / math.sqrt(shape.hidden))
+    return spread / math.sqrt(2 * shape.layers) if name.endswith(ADDED) else spread
 
 
 def _tokenizer(shape: Shape) -> Any:

@@ -48,10 +48,10 @@ PROFILES: Final = {
     # The same for 70B, in passes of half as many tokens: one layer's activations are 0.2 GiB for 1,000 of them.
     "big": replace(SMALL, train=SMALL.train | {"micro_batch_tokens": 1024}),
     # lydite's own choices on a card of `--card` GiB, in passes that such a card has room for.
-    "card": Profile(train={"micro_batch_tokens": LARGE // 4}, on_card=True),
+    "card": Profile(train={"micro_batch_tokens": LARGE // 2}, on_card=True),
     "bursts": Profile(engine={"num_scheduler_steps": BURST}, train={"micro_batch_tokens": LARGE}),
     "card-bursts": Profile(
-        engine={"num_scheduler_steps": BURST}, train={"micro_batch_tokens": LARGE // 4}, on_card=True
+        engine={"num_scheduler_steps": BURST}, train={"micro_batch_tokens": LARGE // 2}, on_card=True
     ),
     # Nothing is computed again: 8B keeps about 3 MB for each token, so half as many of them stand beside the weights.
     "fast": Profile(
