@@ -125,8 +125,9 @@ def _learn(run: Run, given: argparse.Namespace) -> float | None:
         **SETTINGS, "train.max_steps": given.steps, "engine.use": given.engine,
         "model.quantization": given.quantization,
         **(PLAIN if run.plain else {}), **({} if run.seed is None else {"seed": run.seed}),
+        **dict(one.split("=", 1) for one in given.set),
     }  # fmt: skip
-    settings = [f"{key}={value}" for key, value in changes.items()] + given.set
+    settings = [f"{key}={value}" for key, value in changes.items()]
     places = [f"model.path={folder}"] if (folder := os.environ.get("LYDITE_SMOLLM2")) else []
     environment = {**os.environ, **(PLAIN_ENVIRONMENT if run.plain else {})}
     with tempfile.TemporaryDirectory(prefix="lydite-learn-") as thrown_away:
