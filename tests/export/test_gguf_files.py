@@ -113,6 +113,8 @@ def test_each_tensor_of_a_file_with_k_has_the_type_that_llama_quantize_gives_it(
     assert kinds("q5_k_m", "attn_v") == "66665565565565565565565565566666"
     assert set(kinds("q4_k_m", "attn_q")) == {"4"}
     assert set(kinds("q6_k", "attn_k")) == {"6"}
+    assert set(kinds("q4_k_m", "attn_qkv")) == {"5"}
+    assert set(kinds("q5_k_m", "attn_qkv")) == set(kinds("q6_k", "attn_qkv")) == {"6"}
     assert set(kinds("q4_k_m", "attn_q", row=576)) == {"5"}
     assert tensor_type("q4_k_m", "output.weight", (8, 256), layers=4, tied=False) == "Q6_K"
     assert tensor_type("q4_k_m", "token_embd.weight", (8, 256), layers=4, tied=False) == "Q4_K"

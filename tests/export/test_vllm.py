@@ -41,9 +41,11 @@ def test_vllm_serves_an_adapter_on_a_base_that_lies_beside_it(
     assert found["reader"].startswith("vLLM")
     assert found["mean_drift"] < 0.01
     assert json.loads((out / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == "../base"
-    assert done.usage.startswith(f"vllm serve {out / 'base'} --tokenizer {out / 'adapter'} ")
-    assert f"--generation-config {out / 'adapter'} --enable-lora --max-lora-rank 8" in done.usage
-    assert f"--lora-modules sums={out / 'adapter'}" in done.usage
+    assert done.usage == (
+        f"vllm serve {out / 'base'} \\\n  --enable-lora --max-lora-rank 8 --lora-modules sums={out / 'adapter'}"
+    )
+    for words in ("tokenizer.json", "chat_template.jinja", "generation_config.json"):  # what the command leaves to it
+        assert (out / "base" / words).read_text() == (out / "adapter" / words).read_text()
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
@@ -57,8 +59,11 @@ def test_without_vllm_it_is_said_that_it_was_not_asked(
     assert done.parity["programs"][0]["mean_drift"] < 1e-4
     assert done.parity["unchecked"] == ["vLLM: not installed"]
     assert "not opened with vLLM: not installed" in done.lines
-    base = tmp_path / "out" / "base" if quantization == "nf4" else Path(run.config.model.path)
+    out = tmp_path / "out"
+    base = out / "base" if quantization == "nf4" else Path(run.config.model.path)
     assert done.usage.startswith(f"vllm serve {base} ")
+    words = f"--tokenizer {out / 'adapter'} --generation-config {out / 'adapter'} "
+    assert (words in done.usage) == (quantization == "none")
 
 
 @pytest.mark.parametrize(("r", "told"), [(1, 8), (8, 8), (9, 16), (100, 128), (300, 320), (512, 512)])

@@ -10,9 +10,10 @@ import torch
 
 from lydite.errors import ConfigError, ExportError, MissingExtraError
 from lydite.exports.bounds import bound_for
-from lydite.exports.gguf_architectures import transformers_leaves_out, window_of
 from lydite.exports.gguf_blocks import quantiser
 from lydite.exports.gguf_converter import OF_THE_CONVERTER, convert
+from lydite.exports.gguf_limits import transformers_leaves_out, warnings_of
+from lydite.exports.gguf_tokenizer import transformers_leaves_out_of_the_tokenizer
 from lydite.exports.gguf_types import OUTTYPES, WITH_K
 from lydite.exports.gguf_writer import write_gguf
 from lydite.exports.merging import generation_settings
@@ -55,17 +56,16 @@ def write_gguf_file(trained: Trained, draft: Path, wanted: Wanted) -> Written:
         MissingExtraError: for a model that transformers reads otherwise than llama.cpp, without llama.cpp.
     """
     config = trained.policy.config.get_text_config(decoder=True)
-    left_out = transformers_leaves_out(config)
+    left_out = transformers_leaves_out(config) or transformers_leaves_out_of_the_tokenizer(
+        trained.policy.tokenizer, config.model_type
+    )
     if left_out is not None and not has_llama_cpp():
         raise MissingExtraError(
             f"a GGUF file with {left_out} is read rightly by llama.cpp alone, which checks it; "
             "pip install 'lydite[gguf]'"
         )
-    if (window := window_of(config)) is not None:
-        logger.warning(
-            "layers of this model look back %d tokens at most, and in a GGUF file of its architecture as far as there "
-            "are any: behind longer texts it answers otherwise than it was trained", window,
-        )  # fmt: skip
+    for warning in warnings_of(config):
+        logger.warning(warning)
     file = draft / f"{trained.run.name}-{wanted.outtype.upper()}.gguf"
     if wanted.converter is None:
         write_gguf(trained, file, wanted.outtype)

@@ -1,13 +1,11 @@
-"""What llama.cpp calls a model's architecture and its sizes, and how it keeps q and k."""
+"""What llama.cpp calls a model's architecture, how it keeps its tensors, and what it takes for granted."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-import torch
 from torch import Tensor
 
 from lydite.errors import ConfigError
@@ -20,16 +18,46 @@ class Architecture:
     name: str
     interleaves: bool = False
     """True where a rotary pair's two halves lie side by side in q and k, and not half a head apart."""
+    adds_one: bool = False
+    """True where the weights of a norm are kept as 1 + w, which is what Gemma's layers multiply by."""
+    activation: str = "silu"
+    """The one between an MLP's two products, by transformers' name."""
+    pattern: int | None = None
+    """Of so many layers the last looks back as far as there are tokens and the others through a window; None: llama.cpp
+    gives no layer of this architecture a window."""
+    wide_heads_at: int | None = None
+    """Layers of the one size whose queries are divided by sqrt(hidden size / heads), and not sqrt(head size)."""
+    always_tied: bool = False
+    """True where the head is the embedding, and no tensor for it is read."""
+    assumed: Mapping[str, float | None] = field(default_factory=dict)
+    """Values of the configuration that transformers takes for granted when it reads such a file."""
 
 
-_YARN: Final[Mapping[str, str]] = {"attention_factor": "attn_factor"}  # gguf's names where they are others
-_QWEN3_HEAD: Final = 128  # numbers of a head that transformers assumes in a Qwen3 file, whatever the file says
 _LLAMA: Final = Architecture("llama", interleaves=True)
+_GELU: Final = "gelu_pytorch_tanh"
 BY_MODEL_TYPE: Final[Mapping[str, Architecture]] = {
     "llama": _LLAMA,
     "mistral": _LLAMA,
     "qwen2": Architecture("qwen2"),
-    "qwen3": Architecture("qwen3"),
+    "qwen3": Architecture("qwen3", assumed={"head_dim": 128}),
+    "phi3": Architecture("phi3"),
+    "gemma2": Architecture(
+        "gemma2",
+        adds_one=True,
+        activation=_GELU,
+        pattern=2,
+        wide_heads_at=46,
+        always_tied=True,
+        assumed={"query_pre_attn_scalar": 256, "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
+    ),
+    "gemma3_text": Architecture(
+        "gemma3",
+        adds_one=True,
+        activation=_GELU,
+        pattern=6,
+        wide_heads_at=62,
+        assumed={"query_pre_attn_scalar": 256, "final_logit_softcapping": None},
+    ),
 }
 
 
@@ -54,81 +82,21 @@ def interleaved(weight: Tensor, heads: int) -> Tensor:
     return halves.transpose(1, 2).reshape(weight.shape)
 
 
-def add_sizes(writer: Any, config: Any) -> None:
-    """Writes what llama.cpp has to know of the model besides its weights.
-
-    Raises:
-        ConfigError: for rotary frequencies that are scaled in a way that is not written here.
-    """
-    head = head_size(config)
-    writer.add_block_count(config.num_hidden_layers)
-    writer.add_context_length(config.max_position_embeddings)
-    writer.add_embedding_length(config.hidden_size)
-    writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_key_length(head)
-    writer.add_value_length(head)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_dimension_count(head)
-    writer.add_vocab_size(config.vocab_size)
-    rope = config.rope_parameters
-    writer.add_rope_freq_base(rope["rope_theta"])
-    kind = rope.get("rope_type", "default")
-    if kind in ("linear", "yarn"):
-        import gguf
-
-        writer.add_rope_scaling_type(gguf.RopeScalingType(kind))
-        writer.add_rope_scaling_factor(rope["factor"])
-        if kind == "yarn":
-            writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
-            for key in ("attention_factor", "beta_fast", "beta_slow"):
-                if rope.get(key) is not None:
-                    getattr(writer, f"add_rope_scaling_yarn_{_YARN.get(key, key)}")(rope[key])
-    elif kind not in ("default", "llama3"):
-        raise ConfigError(
-            f"rotary frequencies of the kind {kind!r} are not written to GGUF here; name llama.cpp's own converter: "
-            "--converter convert_hf_to_gguf.py"
-        )
-
-
-def rope_factors(config: Any) -> Tensor | None:
-    """What each rotary frequency is divided by, [head size / 2] in float32, for Llama 3's scaling; None for any other.
-
-    Source: transformers, `modeling_rope_utils._compute_llama3_parameters`, solved for the divisor.
-    """
-    rope = config.rope_parameters
-    if rope.get("rope_type") != "llama3":
-        return None
-    half = torch.arange(0, head_size(config), 2, dtype=torch.float32) / head_size(config)
-    wavelength = 2 * math.pi * rope["rope_theta"] ** half
-    factor, low, high = rope["factor"], rope["low_freq_factor"], rope["high_freq_factor"]
-    context = rope["original_max_position_embeddings"]
-    smooth = ((context / wavelength - low) / (high - low)).clamp(0.0, 1.0)
-    divisors: Tensor = 1.0 / ((1.0 - smooth) / factor + smooth)
-    return divisors
-
-
-def transformers_leaves_out(config: Any) -> str | None:
-    """What of such a model transformers ignores when it reads a GGUF file, so that only llama.cpp can check that."""
-    kind = config.rope_parameters.get("rope_type", "default")
-    if kind != "default":
-        return f"rotary frequencies scaled as {kind!r}"
-    known = BY_MODEL_TYPE.get(config.model_type)
-    if known is not None and known.interleaves and getattr(config, "attention_bias", False):
-        return "the order of rows in q's and k's biases"
-    if config.model_type == "qwen3" and head_size(config) != _QWEN3_HEAD:
-        return f"attention heads of {head_size(config)} numbers"
-    return None
-
-
-def window_of(config: Any) -> int | None:
-    """Tokens that a layer of the model looks back at most; None without such a window, which GGUF cannot say here."""
-    kinds = getattr(config, "layer_types", None)
-    window = getattr(config, "sliding_window", None)
-    return int(window) if window and (kinds is None or "sliding_attention" in kinds) else None
-
-
 def head_size(config: Any) -> int:
     """Numbers of one attention head."""
     return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+
+
+def looks_through_a_window(config: Any) -> tuple[bool, ...]:
+    """For each layer, whether it looks back only as far as the model's window."""
+    layers = int(config.num_hidden_layers)
+    if not getattr(config, "sliding_window", None):
+        return (False,) * layers
+    kinds: Sequence[str] = getattr(config, "layer_types", None) or ("sliding_attention",) * layers
+    return tuple(one == "sliding_attention" for one in kinds)
+
+
+def usual_windows(architecture: Architecture, layers: int) -> tuple[bool, ...]:
+    """What `looks_through_a_window` is for a model of that architecture whose file does not say it."""
+    pattern = architecture.pattern
+    return tuple(pattern is not None and (layer + 1) % pattern != 0 for layer in range(layers))

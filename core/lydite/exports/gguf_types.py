@@ -21,6 +21,7 @@ OUTTYPES: Final[Mapping[str, str]] = {
 """What weights can be kept in, by the name on the command line: llama.cpp's name for such a file."""
 WITH_K: Final[Mapping[str, str]] = {"q6_k": "Q6_K", "q5_k_m": "Q5_K", "q4_k_m": "Q4_K"}
 """Those of blocks within blocks, and the type of most of their tensors."""
+_IN_ONE: Final[Mapping[str, str]] = {"Q4_K": "Q5_K", "Q5_K": "Q6_K", "Q6_K": "Q6_K"}
 _EMBEDDING: Final = "token_embd.weight"
 _HEAD: Final = "output.weight"
 _BLOCK: Final = 32  # weights that share a scale
@@ -33,7 +34,8 @@ def tensor_type(outtype: str, name: str, shape: Sequence[int], *, layers: int, t
     """The type, by ggml's name, in which a tensor is kept, by llama.cpp's name of the tensor.
 
     Vectors stay in float32. In the types with K, head, half of the value projections and half of the down
-    projections have 6 bits, as `llama-quantize` has it; in the others of less than 8 bits, embedding and head have 8.
+    projections have 6 bits, and q, k and v in one tensor a bit more than the rest, as `llama-quantize` has it; in the
+    others of less than 8 bits, embedding and head have 8.
 
     Source: llama.cpp, `llama-quant.cpp`, the rules for Q4_K_M, Q5_K_M and Q6_K.
     """
@@ -55,6 +57,8 @@ def _with_k(outtype: str, name: str, *, layers: int, tied: bool) -> str:
         return "Q6_K"
     if name.endswith((".attn_v.weight", ".ffn_down.weight")) and _gets_more_bits(int(name.split(".")[1]), layers):
         return "Q6_K"
+    if name.endswith(".attn_qkv.weight"):
+        return _IN_ONE[WITH_K[outtype]]
     return WITH_K[outtype]
 
 

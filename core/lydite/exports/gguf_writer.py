@@ -9,11 +9,14 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from lydite.errors import ExportError
+from lydite.errors import ConfigError, ExportError
 from lydite.exports.facts import licence_of
-from lydite.exports.gguf_architectures import Architecture, add_sizes, architecture_of, interleaved, rope_factors
+from lydite.exports.gguf_architectures import Architecture, architecture_of, interleaved
 from lydite.exports.gguf_blocks import packed
-from lydite.exports.gguf_tokenizer import add_end_of_turn, add_tokenizer
+from lydite.exports.gguf_limits import check_sayable
+from lydite.exports.gguf_rope import rope_factors
+from lydite.exports.gguf_sizes import add_sizes
+from lydite.exports.gguf_tokenizer import add_end_of_turn, add_tokenizer, model_name
 from lydite.exports.gguf_types import OUTTYPES, tensor_type
 from lydite.exports.merging import merged_tensors
 from lydite.exports.trained import Trained, base_name
@@ -25,6 +28,7 @@ _OWN: Final = re.compile(
 )
 """What a file says of itself, and is never taken from another."""
 _TEMPLATE: Final = "tokenizer.chat_template"
+_NORM: Final = "norm.weight"
 _ROTATED: Final = re.compile(r"\.(q|k)_proj\.(weight|bias)$")
 
 
@@ -41,22 +45,28 @@ def write_gguf(trained: Trained, file: Path, outtype: str) -> None:
     import gguf
 
     config = trained.policy.config.get_text_config(decoder=True)
+    if config is not trained.policy.config:
+        raise ConfigError(
+            f"a model of type {trained.policy.config.model_type!r} is more than a language model, and a GGUF file "
+            "holds its text half alone; take --to merged"
+        )
     architecture = architecture_of(config)
+    check_sayable(config, architecture)
     names = gguf.get_tensor_name_map(_by_name(architecture), config.num_hidden_layers)
     writer = gguf.GGUFWriter(file, architecture.name, use_temp_file=True)
     try:
         _add_metadata(writer, trained, config)
         writer.add_file_type(gguf.LlamaFileType[OUTTYPES[outtype]])
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-        if (factors := rope_factors(config)) is not None:
-            writer.add_tensor("rope_freqs.weight", factors.numpy())
+        for name, factors in rope_factors(config).items():
+            writer.add_tensor(name, factors.numpy())
         for name, tensor in merged_tensors(trained.policy):
             if name == "lm_head.weight" and config.tie_word_embeddings:
                 continue
             known = names.get_name(name, try_suffixes=(".weight", ".bias"))
             if known is None:
                 raise ExportError(f"llama.cpp's architecture {architecture.name!r} has no name for the tensor {name!r}")
-            ordered = _ordered(name, tensor, config, architecture).to("cpu", torch.float32).contiguous().numpy()
+            ordered = _as_kept(name, tensor, config, architecture).to("cpu", torch.float32).contiguous().numpy()
             kind = tensor_type(
                 outtype, known, ordered.shape, layers=config.num_hidden_layers, tied=config.tie_word_embeddings
             )
@@ -86,7 +96,7 @@ def _add_metadata(writer: Any, trained: Trained, config: Any) -> None:
         add_tokenizer(writer, trained.policy.tokenizer, config.vocab_size)
     add_end_of_turn(writer, trained.policy)
     writer.add_type(gguf.GGUFType.MODEL)
-    writer.add_name(trained.run.name)
+    writer.add_name(model_name(trained.run.name, trained.policy.tokenizer))
     writer.add_description("trained with lydite against rewards that can be checked")
     writer.add_base_model_count(1)
     writer.add_base_model_name(0, base_name(trained.config))
@@ -108,8 +118,10 @@ def _copy_metadata(writer: Any, file: Path, template: str | None) -> None:
         writer.add_chat_template(template)
 
 
-def _ordered(name: str, tensor: Tensor, config: Any, architecture: Architecture) -> Tensor:
-    """The tensor with its rows as llama.cpp has them."""
+def _as_kept(name: str, tensor: Tensor, config: Any, architecture: Architecture) -> Tensor:
+    """The tensor with its rows in llama.cpp's order, and a norm's weights with the 1 that Gemma's layers add."""
+    if architecture.adds_one and name.endswith(_NORM):
+        return tensor.float() + 1.0
     match = _ROTATED.search(name)
     if match is None or not architecture.interleaves:
         return tensor

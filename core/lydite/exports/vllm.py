@@ -51,12 +51,16 @@ def write_vllm(trained: Trained, draft: Path, wanted: Wanted) -> Written:
             trained.policy.tokenizer.save_pretrained(model)
         _name_base(lora, f"../{BASE}")
 
+    beside = model == draft / BASE
+
     def command(folder: Path, base: str) -> str:
-        served = folder / BASE if model == draft / BASE else base
+        # A base that lies beside has the run's chat template and end tokens too. Where vLLM is sent for them it looks
+        # for a model as well, and logs errors when there is none.
+        lora = _quoted(folder / ADAPTER)
+        words = "" if beside else f" \\\n  --tokenizer {lora} --generation-config {lora}"
         return (
-            f"vllm serve {_quoted(served)} --tokenizer {_quoted(folder / ADAPTER)} \\\n"
-            f"  --generation-config {_quoted(folder / ADAPTER)} --enable-lora --max-lora-rank {rank} \\\n"
-            f"  --lora-modules {shlex.quote(f'{name}={folder / ADAPTER}')}"
+            f"vllm serve {_quoted(folder / BASE if beside else base)}{words} \\\n"
+            f"  --enable-lora --max-lora-rank {rank} --lora-modules {shlex.quote(f'{name}={folder / ADAPTER}')}"
         )
 
     return _written(trained, draft, wanted, model, lora, command)
@@ -81,7 +85,8 @@ def _written(
         rank = max_lora_rank(trained.config.lora.r)
 
         def start() -> Reader:
-            return VllmReader(model, dtype, wanted.longest, adapter=lora, max_lora_rank=rank)
+            words = None if model == draft / BASE else lora
+            return VllmReader(model, dtype, wanted.longest, adapter=lora, words=words, max_lora_rank=rank)
 
         return Written("transformers", (Check(start, bound, wanted.dtype),), usage, "bash")
     version = installed_version()

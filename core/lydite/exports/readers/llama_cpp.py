@@ -18,7 +18,7 @@ from lydite.types import Message
 PACKAGE = "xllamacpp"
 _QUIET = -1
 _FORCED: Final = 1000.0  # added to a logit, so that the token is the likeliest
-_SAME: Final = 1e-3  # nats: what reading one prompt as text and as tokens may differ by
+_SAME: Final = 1e-2  # nats: what reading one prompt as text and as tokens may differ by; with windows, in other pieces
 _UNTOUCHED = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0}
 
 

@@ -24,9 +24,10 @@ class VllmReader:
     """vLLM in this process, with its own layers, on the files of the folder."""
 
     def __init__(
-        self, model: Path | str, dtype: str, longest: int, *, adapter: Path | None, max_lora_rank: int
-    ) -> None:
-        """Starts vLLM, which takes seconds.
+        self, model: Path | str, dtype: str, longest: int, *, adapter: Path | None, words: Path | None,
+        max_lora_rank: int,
+    ) -> None:  # fmt: skip
+        """Starts vLLM, which takes seconds. `words` has tokenizer and end tokens, where they are not the model's own.
 
         Raises:
             ExportError: when vLLM cannot load the folder.
@@ -35,13 +36,9 @@ class VllmReader:
         self.name = f"vLLM {require_vllm()}"
         options: dict[str, Any] = {}
         if adapter is not None:
-            options = {
-                "enable_lora": True,
-                "max_lora_rank": max_lora_rank,
-                "max_loras": 1,
-                "tokenizer": str(adapter),
-                "generation_config": str(adapter),
-            }
+            options = {"enable_lora": True, "max_lora_rank": max_lora_rank, "max_loras": 1}
+        if words is not None:
+            options |= {"tokenizer": str(words), "generation_config": str(words)}
         self._model, self._adapter = model, adapter
         try:
             with without_chatter():
