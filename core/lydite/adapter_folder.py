@@ -7,7 +7,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from lydite.errors import CheckpointError
+from lydite.disk import spoken_size, why_unwritten
+from lydite.errors import WriteError
 from lydite.policy import Policy
 
 
@@ -15,7 +16,7 @@ def save_adapter_atomically(policy: Policy, target: Path) -> None:
     """Writes the adapter as peft does; a folder of that name stays as it is until the new one is whole.
 
     Raises:
-        CheckpointError: when it cannot be written, for example on a full disk.
+        WriteError: when it cannot be written, for example on a full disk.
     """
     draft, old = target.with_name(f".draft-{target.name}"), target.with_name(f".old-{target.name}")
     try:
@@ -29,7 +30,7 @@ def save_adapter_atomically(policy: Policy, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise CheckpointError(
-            f"cannot write the adapter to {target}: {error}; the last checkpoint is untouched, so mend that and go on "
-            "with --resume"
+        size = spoken_size(sum(tensor.nbytes for tensor in policy.trainable().values()))
+        raise WriteError(
+            f"cannot write the adapter, about {size}, to {target}: {why_unwritten(error, target)}"
         ) from error

@@ -15,7 +15,7 @@ from lydite.config import RunConfig
 from lydite.configfile import config_difference, read_config, write_config
 from lydite.distributed import Processes, SharedEngine, current, joined, load_shared_policy
 from lydite.environments.episodes import with_environment
-from lydite.errors import ConfigError, MissingExtraError
+from lydite.errors import ConfigError, MissingExtraError, WriteError
 from lydite.manifest import make_manifest, plugin_changes
 from lydite.measure import settled_objects
 from lydite.observers import tell_finish, tell_start
@@ -34,6 +34,7 @@ from lydite.runfolder import RunFolder
 from lydite.summary import summary_of
 from lydite.trainer import ADAPTER, CHECKPOINTS, Trainer
 from lydite.types import RunInfo, RunResult
+from lydite.unwritten import telling_way_on
 
 logger = logging.getLogger("lydite")
 _NAMED_AT_MOST = 10  # skipped samples that a dry run lists, and keys that differ on resuming
@@ -104,7 +105,8 @@ def train(
             for line in calibration_lines(chosen, prepared.plugins, uncalibrated=False):
                 logger.info("%s", line)
             path = Path(resume) if resume else Path(chosen.output_dir) / chosen.name
-            with _opened(path, processes, resumed=resume is not None, overwrite=overwrite) as folder:
+            opened = _opened(path, processes, resumed=resume is not None, overwrite=overwrite)
+            with opened as folder, telling_way_on(path):
                 shown = choose_display() if display == "auto" and processes.is_main else None
                 try:
                     if shown is not None:
@@ -227,8 +229,8 @@ def _report(folder: RunFolder) -> str | None:
         return None
     try:
         return write_report(folder.path).name
-    except (MissingExtraError, OSError) as error:  # the run's numbers are safe without it
-        logger.warning("no report was written: %s", error)
+    except (MissingExtraError, WriteError, OSError) as error:  # the run's numbers are safe without it
+        logger.warning("no report was written: %s; lydite report %s writes it later", error, folder.path)
         return None
 
 

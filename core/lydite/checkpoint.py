@@ -7,7 +7,6 @@ before is taken.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -15,18 +14,18 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, BinaryIO, Final, cast
 
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from lydite.errors import CheckpointError
+from lydite.disk import spoken_size, why_unwritten
+from lydite.errors import CheckpointError, WriteError
 
 _PREFIX: Final = "step-"
 _DRAFT: Final = ".draft-"
-_NO_ROOM: Final = 2**20  # bytes: less is left of a disk that a write did not fit on
 _DIGESTS: Final = "digests.json"
 _BESIDE: Final = "algorithm.safetensors"
 _UNREADABLE: Final = (OSError, ValueError, KeyError, RuntimeError, EOFError)
@@ -61,7 +60,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
     Those of later steps are dropped as well: the run went back past them because they were damaged.
 
     Raises:
-        CheckpointError: when it cannot be written; those that were there before stay as they are.
+        WriteError: when it cannot be written; those that were there before stay as they are.
     """
     target = folder / f"{_PREFIX}{checkpoint.step:06d}"
     draft = folder / f"{_DRAFT}{target.name}"
@@ -85,15 +84,21 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
         _sync(folder)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
-        raise CheckpointError(
-            f"cannot write the checkpoint of step {checkpoint.step} to {target}: {error.strerror or error}; "
-            "the checkpoints before it are untouched, so make room and go on with --resume"
+        size = spoken_size(_bytes_of([checkpoint.adapter, checkpoint.optimizer, checkpoint.beside]))
+        raise WriteError(
+            f"cannot write the checkpoint of step {checkpoint.step}, about {size}, to {target}: "
+            f"{why_unwritten(error, target)}. The checkpoints before it are untouched"
         ) from error
     steps = _steps(folder)
     here = steps.index(target)
     for old in (*steps[:here], *steps[here + keep :]):
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def newest_step(folder: Path) -> int | None:
+    """The step of the newest checkpoint, whole or not; None where there is none."""
+    return max(map(_step_of, _steps(folder)), default=None)
 
 
 def newest_checkpoint(folder: Path, *, before: int | None = None) -> Found:
@@ -163,15 +168,40 @@ def _write(path: Path, content: bytes) -> str:
 
 def _write_torch(path: Path, content: Mapping[str, Any]) -> str:
     with path.open("wb") as file:
+        noting = _Noting(file)
         try:
-            torch.save(dict(content), file)
+            torch.save(dict(content), cast("IO[bytes]", noting))  # it asks write and flush of it, and no more
         except RuntimeError as error:  # torch reports a full disk as its own error, in words that do not say so
-            if shutil.disk_usage(path.parent).free < _NO_ROOM:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-            raise OSError(str(error).splitlines()[0]) from error
+            raise (noting.failed or OSError(str(error).splitlines()[0])) from error
         file.flush()
         os.fsync(file.fileno())
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class _Noting:
+    """A file that keeps the error of a write, in which torch's zip writer loses it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.failed: OSError | None = None
+
+    def write(self, content: bytes) -> int:
+        try:
+            return self._file.write(content)
+        except OSError as error:
+            self.failed = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _bytes_of(content: Any) -> int:
+    """What the tensors in nested lists and mappings take."""
+    if isinstance(content, Tensor):
+        return content.nbytes
+    inner = content.values() if isinstance(content, Mapping) else content if isinstance(content, list) else ()
+    return sum(_bytes_of(one) for one in inner)
 
 
 def _sync(folder: Path) -> None:

@@ -54,6 +54,10 @@ class CheckpointError(LyditeError, RuntimeError):
     """A checkpoint cannot be written, read, or does not belong to this run."""
 
 
+class WriteError(CheckpointError):
+    """A file of a run cannot be written, for example on a full disk; `train` adds how to go on."""
+
+
 class ExportError(LyditeError, RuntimeError):
     """A trained model cannot be written as asked, or what was written does not answer as the trained policy does."""
 

@@ -36,7 +36,7 @@ def save_rollouts(folder: RunFolder, step: int, trained: Scored) -> Path:
     Columns of samples that have no form in JSON are left out; no update looks at them.
 
     Raises:
-        CheckpointError: when it cannot be written.
+        WriteError: when it cannot be written.
     """
     kept = KeptStep(step, tuple(_portable(group) for group in trained.groups))
     # Without a time in its head, so that the same step gives the same file.

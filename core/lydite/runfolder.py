@@ -7,11 +7,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from lydite.errors import CheckpointError, ConfigError
+from lydite.disk import why_unwritten
+from lydite.errors import CheckpointError, ConfigError, WriteError
 
 LOGS: Final = ("metrics.jsonl", "timings.jsonl", "completions.jsonl", "probes.jsonl", "evals.jsonl", "pool.jsonl")
 """The files that grow while a run goes on."""
@@ -42,7 +44,8 @@ class RunFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"the run's folder {path} cannot be made: {error.strerror}; take an output_dir where you may write"
+                f"the run's folder {path} cannot be made: {why_unwritten(error, path)}; take an output_dir where you "
+                "may write"
             ) from None
         if any(child.name not in _BEFORE_A_RUN for child in path.iterdir()):
             is_run = (path / "config.toml").is_file()
@@ -85,7 +88,8 @@ class RunFolder:
         try:
             lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise ConfigError(f"nothing can be written to the run's folder {self.path}: {error.strerror}") from None
+            why = why_unwritten(error, self.path)
+            raise ConfigError(f"nothing can be written to the run's folder {self.path}: {why}") from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -108,22 +112,23 @@ class RunFolder:
         self.close()
 
     def append(self, log: str, records: Iterable[Mapping[str, Any]]) -> None:
-        """Adds one JSON line for each record, and hands them to the operating system.
+        """Adds one JSON line for each record, and hands them to the operating system: all of them or none.
 
         Raises:
-            CheckpointError: when they cannot be written, for example on a full disk.
+            WriteError: when they cannot be written, for example on a full disk.
         """
         if not self.writes:
             return
         lines = "".join(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
+        path = self.path / log
+        size = path.stat().st_size if path.exists() else 0
         try:
-            with (self.path / log).open("a", encoding="utf-8") as file:
+            with path.open("a", encoding="utf-8") as file:
                 file.write(lines)
         except OSError as error:
-            raise CheckpointError(
-                f"cannot write {self.path / log}: {error.strerror}; the run can go on from its last checkpoint "
-                f"with: lydite train --resume {self.path}"
-            ) from error
+            with suppress(OSError):
+                os.truncate(path, size)  # a disk that fills up takes half a line, which no reader could read
+            raise WriteError(f"cannot write {path}: {why_unwritten(error, path)}") from error
 
     def offsets(self) -> dict[str, int]:
         """How many bytes each log has now."""
@@ -154,10 +159,7 @@ class RunFolder:
     def write_bytes(self, name: str, content: bytes) -> Path:
         """As `write_text`; the name may have a folder in front, which is made."""
         path = self.path / name
-        if not self.writes:
-            return path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return write_atomically(path, content)
+        return write_atomically(path, content) if self.writes else path
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
         """Writes a JSON file for people and programs, in the order of its keys."""
@@ -181,23 +183,23 @@ class RunFolder:
 
 
 def write_atomically(path: Path, content: bytes) -> Path:
-    """Writes the file under another name, forces it to disk, and renames it.
+    """Writes the file under another name, forces it to disk, and renames it; its folder is made where there is none.
 
     Raises:
-        CheckpointError: when it cannot be written, for example on a full disk.
+        WriteError: when it cannot be written, for example on a full disk; what was there is as it was.
     """
     draft = path.with_name(path.name + ".draft")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"cannot write {path}: {error.strerror}; what was there is as it was, and a run can go on with --resume"
-        ) from error
+        with suppress(OSError):
+            draft.unlink()
+        raise WriteError(f"cannot write {path}: {why_unwritten(error, path)}") from error
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -52,6 +53,30 @@ def test_a_killed_process_ends_the_run_and_one_process_goes_on(
     assert "to go on: lydite train --resume" in said
     assert not psutil.pid_exists(ranks["0"].pid)
     assert not (folder / "summary.json").exists()
+
+    assert lydite.train(resume=folder, display="none").summary["steps"] == 4
+    assert_same_metrics(folder, one)
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_for_the_process_that_writes_ends_all_and_is_told_once(
+    place: Path, settings: dict[str, Any], one: Path
+) -> None:
+    (place / "sums.toml").write_text(write_config(RunConfig.model_validate({**settings, "output_dir": "runs"})))
+    command = [sys.executable, "-m", "lydite", "train", "sums.toml", "--name", "full", "--processes", "2"]
+    run = subprocess.run(
+        command, cwd=place, text=True, capture_output=True, timeout=120, check=False,
+        env={**os.environ, "FULL_AFTER": "2", "COLUMNS": "300"},
+    )  # fmt: skip
+    assert run.returncode == 1, run.stderr
+    assert run.stderr.splitlines()[-2:] == [
+        f"error: cannot write runs/full/completions.jsonl: {os.strerror(errno.EFBIG)}",
+        "everything up to step 2 is saved in runs/full; to go on: lydite train --resume runs/full --processes 2",
+    ]
+    assert run.stderr.count("error: ") == 1
+    folder = place / "runs" / "full"
+    assert [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()] == [1, 2]
+    assert {json.loads(line)["step"] for line in (folder / "completions.jsonl").read_text().splitlines()} == {1, 2}
 
     assert lydite.train(resume=folder, display="none").summary["steps"] == 4
     assert_same_metrics(folder, one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -40,9 +41,11 @@ class _ToStderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        print(f"{prefix}{record.getMessage()}", file=sys.stderr)
+        with suppress(OSError):  # sent into a file on a full disk, a line is lost, and nothing else
+            print(f"{prefix}{record.getMessage()}", file=sys.stderr)
 
 
 def _print_stderr(text: Text) -> None:
     # soft_wrap: a message that is cut into lines cannot be copied or searched for
-    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+    with suppress(OSError):  # as above: the exit code says it all the same
+        Console(stderr=True, highlight=False).print(text, soft_wrap=True)

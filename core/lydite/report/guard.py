@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 
@@ -44,5 +45,7 @@ def _give_up(display: Any, error: Exception) -> None:
         display.close()
     except Exception as second:  # noqa: BLE001 - the terminal may be gone altogether
         error = second
-    if sys.stderr is not None:
+    if sys.stderr is None:
+        return
+    with suppress(OSError):  # it may be in a file on the very disk that is full
         print(f"the display stopped ({type(error).__name__}: {error}); the run goes on", file=sys.stderr)

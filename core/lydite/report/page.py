@@ -7,12 +7,14 @@ import hashlib
 import html
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from lydite.errors import MissingExtraError
+from lydite.disk import spoken_size, why_unwritten
+from lydite.errors import MissingExtraError, WriteError
 from lydite.report.gallery import CompletionsDigest
 from lydite.report.payload import payload_of
 from lydite.report.reader import read_run
@@ -27,7 +29,7 @@ def write_report(folder: Path | str) -> Path:
     Raises:
         ConfigError: when the folder holds no run.
         MissingExtraError: when plotly is not installed.
-        OSError: when the page cannot be written.
+        WriteError: when the page cannot be written, for example on a full disk.
     """
     run = read_run(folder)
     digest = CompletionsDigest(run.folder / "completions.jsonl")
@@ -36,8 +38,16 @@ def write_report(folder: Path | str) -> Path:
     path = run.folder / REPORT
     draft = path.with_name(path.name + ".draft")
     # Text of a model may hold half a character, which no encoding has room for.
-    draft.write_bytes(page.encode("utf-8", "replace"))
-    draft.replace(path)
+    content = page.encode("utf-8", "replace")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink()  # on a full disk the room it took is what the rest of a run needs
+        raise WriteError(
+            f"cannot write {path}, about {spoken_size(len(content))}: {why_unwritten(error, path)}"
+        ) from error
     return path
 
 
