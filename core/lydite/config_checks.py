@@ -37,6 +37,20 @@ def cross_problems(config: RunConfig) -> list[str]:
     return problems
 
 
+def surprises(config: RunConfig) -> list[str]:
+    """A sentence for each thing that is allowed and has hardly been meant, beginning with its key; empty if none is."""
+    train = config.train
+    updates = train.max_steps * train.updates_per_step
+    if train.warmup_steps < updates:
+        return []
+    height = train.learning_rate * updates / (train.warmup_steps + 1)
+    return [
+        f"train.warmup_steps = {train.warmup_steps}, and the run makes {updates} updates: the rate rises to "
+        f"{height:.3g} and never reaches train.learning_rate = {train.learning_rate:.3g}; take fewer warmup_steps or "
+        "more max_steps"
+    ]
+
+
 def _aggregate_problems(config: RunConfig) -> list[str]:
     if config.stack.aggregate != "normalize_then_sum":
         return []

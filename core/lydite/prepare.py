@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from lydite.config import FormatConfig, RewardConfig, RunConfig
+from lydite.config_checks import surprises
 from lydite.contracts import AlgorithmFactory, Format
-from lydite.data import Data, check_references, difficulties, load_data
+from lydite.data import Data, check_references, difficulties, load_data, repeated_prompts
 from lydite.environments import Environments, make_environments
 from lydite.errors import ConfigError
 from lydite.options import check_options
@@ -18,6 +20,8 @@ from lydite.rewards import RewardStack, build_eval_stack, build_stack
 from lydite.rewards.calls import Spread, here
 from lydite.types import Sample
 from lydite.watching import Watching, make_observers
+
+logger = logging.getLogger("lydite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ def prepare(
         data = check_references(data, stack.judge_references, config.data.check_reference)
         if environments is not None:
             environments.opening(data.train[0])
+        _warn(config, data)
         prepared = Prepared(config, plugins, form, stack, eval_stack, data, environments, observers)
     finally:
         if prepared is None:
@@ -88,6 +93,14 @@ def prepare(
             if eval_stack is not None:
                 eval_stack.close()
     return prepared
+
+
+def _warn(config: RunConfig, data: Data) -> None:
+    """Says once what is allowed and will surprise."""
+    # With an environment, equal prompts may be the beginnings of different episodes.
+    copies = repeated_prompts(data.train) if config.environment is None else None
+    for line in (*surprises(config), *([copies] if copies else [])):
+        logger.warning("%s", line)
 
 
 def algorithm_factory(config: RunConfig, plugins: Plugins) -> AlgorithmFactory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 LISTED_AT_MOST = 12  # more names than this on one line are not read
 
@@ -35,3 +36,9 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     shown = ", ".join(names[:LISTED_AT_MOST])
     rest = len(names) - LISTED_AT_MOST
     return f"; known: {shown}" + (f", and {rest} more" if rest > 0 else "")
+
+
+def file_meant(path: Path) -> str:
+    """A clause that names the file of the same kind beside a missing one that was probably meant, or nothing."""
+    near = close_to(path.name, [one.name for one in path.parent.glob(f"*{path.suffix}")])
+    return f"; did you mean {str(path.with_name(near))!r}?" if near else ""

@@ -117,6 +117,7 @@ class TestErrors:
 
 class TestTrain:
     def test_flags_reach_the_configuration(self, lydite: Callable[..., Any], config: Path, api: Calls) -> None:
+        config.with_name("mine.py").touch()
         ran = lydite(
             "train", config, "--set", "learning_rate=0.5", "--set", "data.options.path=a b.jsonl", "--name", "mine",
             "--plugin", "mine.py", "--no-plugin", "a", "--no-plugin", "b", "--overwrite",
@@ -156,6 +157,7 @@ class TestTrain:
     ) -> None:
         file = run_folder / "config.toml"
         file.write_text(f'plugin_files = ["{run_folder}/mine.py"]\n' + file.read_text())
+        (run_folder / "mine.py").touch()
         lydite("train", "--resume", run_folder, "--plugin", run_folder / "mine.py")
         assert api.config.plugin_files == (f"{run_folder}/mine.py",)
 

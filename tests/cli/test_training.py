@@ -1,5 +1,7 @@
 """`lydite train` and `lydite report` for real, on a tiny model; and every bad input refused before one is loaded."""
 
+import errno
+import io
 import json
 import os
 import re
@@ -185,3 +187,52 @@ def test_a_dry_run_of_what_is_in_order_says_what_it_found(lydite: Callable[..., 
     assert "data: 6 to train on" in ran.out
     assert "correct (text/exact, weight 1)" in ran.out
     assert not (here / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_missing_plugin_file_is_told_by_what_named_it(lydite: Callable[..., Any], here: Path) -> None:
+    (here / "named.toml").write_text('plugin_files = ["mien.py"]\n' + CONFIG)
+    ran = lydite("train", "named.toml", "--dry-run")
+    missing, meant = here / "mien.py", here / "mine.py"
+    assert ran.err == f"error: plugin_files: {missing}: there is no such file; did you mean '{meant}'?\n"
+    assert ran.code == 2
+    (here / "rows.jsonl").write_text('{"gold": "2", "pred": "2", "expected": true}\n')
+    for command in (
+        ["train", "sums.toml"], ["plan", "sums.toml"], ["check", "mine/brief"], ["audit", "mine/brief", "rows.jsonl"],
+        ["plugins", "list"], ["doctor"], ["score", "train.jsonl", "--stack", "sums.toml"],
+    ):  # fmt: skip
+        ran = lydite(*command, "--plugin", "mien.py")
+        assert ran.err == "error: --plugin mien.py: there is no such file; did you mean 'mine.py'?\n", command
+        assert ran.code == 2
+    assert lydite("doctor", "--plugin", "sums.toml").err == "error: --plugin sums.toml: not a Python file\n"
+
+
+@pytest.mark.slow
+def test_what_is_allowed_and_will_surprise_is_said_once_at_the_start(lydite: Callable[..., Any], here: Path) -> None:
+    prompts = ["1 + 1 =", "2 + 1 =", "1 + 1 =", "3 + 1 =", "1 + 1 =", "4 + 1 ="]
+    rows = [{"prompt": prompt, "reference": "2"} for prompt in prompts]
+    (here / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ran = lydite("train", "sums.toml", "--set", "warmup_steps=3", "--set", "learning_rate=0.004", "--dry-run")
+    warmup, copies = ran.err.splitlines()
+    assert warmup.startswith("warning: train.warmup_steps = 3, and the run makes 2 updates: the rate rises to 0.002 ")
+    assert "never reaches train.learning_rate = 0.004" in warmup
+    assert copies.startswith("warning: 2 of 6 prompts to train on are copies of another one, word for word (33%)")
+    assert ran.code == 0
+
+
+class Full(io.TextIOBase):
+    """A stream into a file on a full disk."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.slow
+def test_output_that_there_is_no_room_for_ends_no_run(
+    lydite: Callable[..., Any], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Full())
+    monkeypatch.setattr(sys, "stderr", Full())
+    assert lydite("train", "sums.toml", "--set", "warmup_steps=3", "--set", "max_steps=1").code == 0
+    assert json.loads((here / "runs" / "sums" / "summary.json").read_text())["steps"] == 1
+    assert lydite("train", "none.toml").code == 2

@@ -290,6 +290,18 @@ class TestOverrides:
         said = problem(tables, "weight=2")
         assert "could be any of rewards.correct.weight, rewards.tidy.weight" in said
 
+    def test_a_name_that_the_evaluation_has_too_is_told_with_both_keys(self, tables: dict[str, Any]) -> None:
+        evaluated = {**tables, "eval": {"reward": {"use": "text/exact"}}}
+        said = problem(evaluated, "max_completion_length=64")
+        assert said == (
+            "--set max_completion_length=64: 'max_completion_length' could be any of eval.max_completion_length, "
+            "train.max_completion_length; write the one you mean in full"
+        )
+        chosen = self.value(evaluated, "train.max_completion_length=64")
+        assert chosen.eval is not None
+        assert (chosen.train.max_completion_length, chosen.eval.max_completion_length) == (64, None)
+        assert self.value(tables, "max_completion_length=64").train.max_completion_length == 64
+
     def test_an_unknown_leaf_names_the_nearest(self, tables: dict[str, Any]) -> None:
         assert "did you mean 'train.learning_rate'?" in problem(tables, "lerning_rate=1")
 

@@ -264,7 +264,9 @@ def test_the_property_above_reaches_every_key(tables: dict[str, Any]) -> None:
     seen: set[str] = set()
 
     @given(config=configs())
-    @settings(max_examples=500, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=1000, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
     def collect(config: RunConfig) -> None:
         dumped = config.model_dump()
         for path, field in all_fields().items():

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lydite import DataError, Sample
-from lydite.data import Data, Skipped, check_references, drop_long_prompts
+from lydite.data import Data, Skipped, check_references, drop_long_prompts, repeated_prompts
+from lydite.data.checks import FEW_COPIES
 
 GOOD = Sample("good", "x", "1")
 BAD = Sample("bad", "y", "one")
@@ -73,3 +74,23 @@ def test_long_prompts_are_listed_and_never_cut(lengths: list[int], limit: int) -
 
 def test_nothing_to_drop_from_nothing() -> None:
     assert drop_long_prompts([], lambda one: 1, 5) == ((), ())
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, max_size=80))
+def test_prompts_that_repeat_are_told_when_they_are_more_than_a_few(numbers: list[int]) -> None:
+    samples = [Sample(str(place), f"{number} + 1 =") for place, number in enumerate(numbers)]
+    copies = len(numbers) - len(set(numbers))
+    said = repeated_prompts(samples)
+    assert (said is not None) == (copies / len(numbers) > FEW_COPIES)
+    if said is not None:
+        assert said.startswith(f"{copies} of {len(numbers)} prompts")
+
+
+def test_a_conversation_repeats_when_all_of_it_does() -> None:
+    def talk(name: str, *turns: str) -> Sample:
+        return Sample(name, tuple({"role": "user", "content": turn} for turn in turns))
+
+    said = repeated_prompts([talk("a", "hello", "again"), talk("b", "hello"), talk("c", "hello", "again")])
+    assert said is not None
+    assert "(33%), such as sample 'c' of 'a'" in said
+    assert repeated_prompts([talk("a", "hello", "again"), talk("b", "hello")]) is None

@@ -9,7 +9,7 @@ import typer
 
 from lydite.cli.audit_tables import print_audit
 from lydite.cli.options import options_from
-from lydite.cli.shared_options import PluginFiles, RewardOptions
+from lydite.cli.shared_options import PluginFiles, RewardOptions, given_files
 from lydite.cli.writing import write_json
 from lydite.contracts import Format
 from lydite.errors import ConfigError, UnknownNameError
@@ -64,7 +64,7 @@ def audit(
     if against_option and against is None:
         raise ConfigError("--against-option needs --against, the name of the second verifier")
     rows = read_labelled(labelled)
-    plugins = load_plugins(files=plugin or (), strict=False)
+    plugins = load_plugins(files=given_files(plugin), strict=False)
     form = None if format is None else _format(format, plugins)
     options = options_from("--option", option)
     first = Verifier(name, options, pass_at, timeout, judge, options_from("--judge-option", judge_option))

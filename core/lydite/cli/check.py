@@ -9,7 +9,7 @@ import typer
 
 from lydite.cli import BAD_INPUT, FAILED
 from lydite.cli.options import options_from
-from lydite.cli.shared_options import PluginFiles, RewardOptions
+from lydite.cli.shared_options import PluginFiles, RewardOptions, given_files
 from lydite.cli.speaking import print_error, print_json
 from lydite.cli.writing import write_json
 from lydite.errors import ConfigError, DataError, RewardError
@@ -52,8 +52,9 @@ def check(
         raise ConfigError(
             "--all checks every reward with its own cases; leave out --cases, --run, --option and --format"
         )
+    files = given_files(plugin)
     try:
-        reports = _reports(name, cases, run, plugin or [], options_from("--option", option), format, as_json, verbose)
+        reports = _reports(name, cases, run, files, options_from("--option", option), format, as_json, verbose)
     except (DataError, RewardError) as error:
         print_error(str(error))
         raise typer.Exit(BAD_INPUT) from error

@@ -14,7 +14,7 @@ from rich.text import Text
 from lydite.cli import FAILED
 from lydite.cli.plugins.doctor import diagnosis
 from lydite.cli.requirements import incomplete_extras, installed_version, own_requirements, within
-from lydite.cli.shared_options import AsJson, ListedFiles
+from lydite.cli.shared_options import AsJson, ListedFiles, given_files
 from lydite.cli.speaking import print_json
 from lydite.cli.tables import plain_table
 from lydite.errors import ConfigError
@@ -44,7 +44,7 @@ def examination(files: list[Path]) -> dict[str, Any]:
         for one in packages
         if one["fits"] is False
     ]
-    plugins = diagnosis(load_plugins(files=files, strict=False))
+    plugins = diagnosis(load_plugins(files=given_files(files), strict=False))
     if bad := plugins["failures"]:
         names = ", ".join(one["distribution"] for one in bad)
         problems.append(f"{len(bad)} of the plugins {'fail' if len(bad) > 1 else 'fails'} to load ({names}); "

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lydite.cli import FAILED
-from lydite.cli.shared_options import PluginFiles
+from lydite.cli.shared_options import PluginFiles, given_files
 from lydite.cli.tables import plain_table
 from lydite.config import RunConfig
 from lydite.configfile import read_config
@@ -56,7 +56,7 @@ def plan(
         raise ConfigError(
             "--measure tries the run on this machine, and --memory plans for another; leave one of them out"
         )
-    chosen = read_config(config, overrides=changes or (), plugin_files=plugin or ())
+    chosen = read_config(config, overrides=changes or (), plugin_files=given_files(plugin))
 
     from lydite.planner.memory import bytes_of
     from lydite.planner.plan import plan_memory

@@ -11,7 +11,7 @@ import typer
 from lydite.cli.options import names_of_given
 from lydite.cli.score_generate import GenerateOptions, score_generate
 from lydite.cli.score_saved import SavedOptions, score_saved
-from lydite.cli.shared_options import PluginFiles
+from lydite.cli.shared_options import PluginFiles, given_files
 from lydite.errors import ConfigError
 
 
@@ -113,6 +113,7 @@ def score(
     """Judge saved completions with other rewards or weights, or make new ones with --generate, and show the figures."""
     workers = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     overrides = [*(changes or ()), f"stack.workers={workers}"]
+    files = given_files(plugin)
     of_new = GenerateOptions(run, adapter, heldout, n, num_generations, temperature, max_completion_length, engine)
     of_saved = SavedOptions(format, reference, data, group_size)
     if generate:
@@ -120,7 +121,7 @@ def score(
             raise ConfigError(
                 f"{odd[0]} is about saved completions, and --generate makes new ones; say it in the configuration"
             )
-        score_generate(source, of_new, stack=stack, overrides=overrides, plugins=plugin or (), out=out, as_json=as_json)
+        score_generate(source, of_new, stack=stack, overrides=overrides, plugins=files, out=out, as_json=as_json)
         return
     if odd := names_of_given(of_new):
         raise ConfigError(f"{odd[0]} is about new completions; add --generate")
@@ -128,4 +129,4 @@ def score(
         raise ConfigError(
             "score needs saved completions and --stack with the rewards, or --generate with a run's configuration"
         )
-    score_saved(source, of_saved, stack=stack, overrides=overrides, plugins=plugin or (), out=out, as_json=as_json)
+    score_saved(source, of_saved, stack=stack, overrides=overrides, plugins=files, out=out, as_json=as_json)

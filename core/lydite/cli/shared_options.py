@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
+
+from lydite.errors import ConfigError
+from lydite.suggest import file_meant
 
 PluginFiles: TypeAlias = Annotated[
     list[Path] | None,
@@ -25,3 +29,17 @@ RewardOptions: TypeAlias = Annotated[
     typer.Option("--option", metavar="KEY=VALUE", help="An option of the reward. Can be repeated."),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def given_files(plugin: Sequence[Path] | None) -> list[Path]:
+    """The files that `--plugin` named.
+
+    Raises:
+        ConfigError: when one is not there, or is no Python file; one that a configuration names is told by its key.
+    """
+    for path in plugin or ():
+        if not path.is_file():
+            raise ConfigError(f"--plugin {path}: there is no such file{file_meant(path)}")
+        if path.suffix != ".py":
+            raise ConfigError(f"--plugin {path}: not a Python file")
+    return list(plugin or ())

@@ -13,7 +13,7 @@ from lydite.cli import INTERRUPTED, TERMINATED
 from lydite.cli.from_trl import config_from_trl
 from lydite.cli.processes import is_first, started_here, take_own_gpu
 from lydite.cli.runs import CONFIG, find_run
-from lydite.cli.shared_options import LeftOut, PluginFiles
+from lydite.cli.shared_options import LeftOut, PluginFiles, given_files
 from lydite.cli.signals import Terminated, terminated_as_interrupted
 from lydite.cli.speaking import print_note
 from lydite.config import RunConfig
@@ -61,7 +61,8 @@ def train(
     if trl is not None and (config is not None or folder is not None):
         raise ConfigError("--from-trl says what to train; leave CONFIG.toml and --resume out")
     source = config if trl is None else config_from_trl(trl, changes or (), dry_run=dry_run)
-    chosen = _chosen_config(source, changes or (), plugin or (), folder, name, label=None if trl is None else str(trl))
+    files = given_files(plugin)
+    chosen = _chosen_config(source, changes or (), files, folder, name, label=None if trl is None else str(trl))
     block = tuple(no_plugin or ())
 
     take_own_gpu(chosen)

@@ -7,7 +7,7 @@ Loads no torch, so that a dry run checks all of it.
 
 from __future__ import annotations
 
-from lydite.data.checks import Data, Skipped, check_references, drop_long_prompts
+from lydite.data.checks import Data, Skipped, check_references, drop_long_prompts, repeated_prompts
 from lydite.data.difficulty import difficulties
 from lydite.data.load import load_data
 from lydite.data.order import prompt_order
@@ -20,4 +20,5 @@ __all__ = [
     "drop_long_prompts",
     "load_data",
     "prompt_order",
+    "repeated_prompts",
 ]

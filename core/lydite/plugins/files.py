@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from lydite.errors import ConfigError
+from lydite.suggest import file_meant
 
 
 def import_file(path: Path) -> ModuleType:
@@ -19,13 +20,13 @@ def import_file(path: Path) -> ModuleType:
         ConfigError: when there is no such file.
     """
     if not path.is_file():
-        raise ConfigError(f"--plugin {path}: there is no such file")
+        raise ConfigError(f"plugin_files: {path}: there is no such file{file_meant(path)}")
     name = f"lydite_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"--plugin {path}: not a Python file")
+        raise ConfigError(f"plugin_files: {path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -10,7 +10,7 @@ import typer
 from lydite.cli.plugins.doctor import diagnosis, print_diagnosis
 from lydite.cli.plugins.info import descriptions, print_descriptions
 from lydite.cli.plugins.listing import listing, print_listing
-from lydite.cli.shared_options import AsJson, ListedFiles
+from lydite.cli.shared_options import AsJson, ListedFiles, given_files
 from lydite.cli.speaking import print_json
 from lydite.plugins import Plugins, load_plugins
 
@@ -58,4 +58,4 @@ def doctor_command(as_json: AsJson = False, plugin: ListedFiles = None) -> None:
 
 
 def _load(files: list[Path] | None) -> Plugins:
-    return load_plugins(files=files or (), strict=False)
+    return load_plugins(files=given_files(files), strict=False)
