@@ -11,8 +11,8 @@ from lydite.types import Sample
 
 NAMED_AT_MOST: Final = 5  # samples that an error names; the file of skipped samples has them all
 
-FEW_COPIES: Final = 0.03
-"""Share of the prompts that may be copies before it is worth a word."""
+FEW_COPIES: Final = 0.2
+"""Share of the prompts that may be copies before it is worth a word: a small task that is drawn at random has some."""
 
 
 @dataclass(frozen=True, slots=True)
