@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-from lydite.disk import spoken_size, why_unwritten
+from lydite.disk import drafted_folder, spoken_size, why_unwritten
 from lydite.errors import WriteError
 from lydite.policy import Policy
 
@@ -18,18 +17,10 @@ def save_adapter_atomically(policy: Policy, target: Path) -> None:
     Raises:
         WriteError: when it cannot be written, for example on a full disk.
     """
-    draft, old = target.with_name(f".draft-{target.name}"), target.with_name(f".old-{target.name}")
     try:
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-        draft.mkdir(parents=True)
-        policy.save_adapter(draft)
-        if target.exists():
-            target.replace(old)
-        draft.replace(target)
-        shutil.rmtree(old, ignore_errors=True)
+        with drafted_folder(target) as draft:
+            policy.save_adapter(draft)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(draft, ignore_errors=True)
         size = spoken_size(sum(tensor.nbytes for tensor in policy.trainable().values()))
         raise WriteError(
             f"cannot write the adapter, about {size}, to {target}: {why_unwritten(error, target)}"

@@ -1,15 +1,62 @@
-"""Why something could not be written: the system's reason and, on a full disk, which one it is and what it has left."""
+"""Files and folders written whole or not at all, and why one could not be: on a full disk, which, and what is left."""
 
 from __future__ import annotations
 
 import errno
 import os
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from lydite.errors import WriteError
+
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 _CODE: Final = re.compile(r"\(os error (\d+)\)")  # how libraries written in Rust, such as safetensors, give the number
+_LARGE: Final = 1e6  # bytes: from here on the size of what found no room is worth a word
+
+
+def write_atomically(path: Path, content: bytes) -> Path:
+    """Writes the file under another name, forces it to disk, and renames it; its folder is made where there is none.
+
+    Raises:
+        WriteError: when it cannot be written, for example on a full disk; what was there is as it was.
+    """
+    draft = path.with_name(path.name + ".draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink()  # on a full disk the room it took is what the rest of a run needs
+        size = f", about {spoken_size(len(content))}" if len(content) >= _LARGE else ""
+        raise WriteError(f"cannot write {path}{size}: {why_unwritten(error, path)}") from error
+    return path
+
+
+@contextmanager
+def drafted_folder(target: Path) -> Iterator[Path]:
+    """A folder to write into, which becomes `target` when all went well; otherwise what was there is as it was."""
+    draft, old = target.with_name(f".draft-{target.name}"), target.with_name(f".old-{target.name}")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        yield draft
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            target.replace(old)
+        draft.replace(target)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        if old.exists() and not target.exists():
+            old.replace(target)
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def why_unwritten(error: Exception, path: Path) -> str:

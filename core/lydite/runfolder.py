@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from lydite.disk import why_unwritten
+from lydite.disk import why_unwritten, write_atomically
 from lydite.errors import CheckpointError, ConfigError, WriteError
 
 LOGS: Final = ("metrics.jsonl", "timings.jsonl", "completions.jsonl", "probes.jsonl", "evals.jsonl", "pool.jsonl")
@@ -180,27 +180,6 @@ class RunFolder:
             raise CheckpointError(
                 f"{path} is damaged: {error}; without it the run goes on all the same, so delete it and go on"
             ) from None
-
-
-def write_atomically(path: Path, content: bytes) -> Path:
-    """Writes the file under another name, forces it to disk, and renames it; its folder is made where there is none.
-
-    Raises:
-        WriteError: when it cannot be written, for example on a full disk; what was there is as it was.
-    """
-    draft = path.with_name(path.name + ".draft")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink()
-        raise WriteError(f"cannot write {path}: {why_unwritten(error, path)}") from error
-    return path
 
 
 _LOCK: Final = ".lock"

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 
 import lydite
 from lydite.checkpoint import Checkpoint, newest_checkpoint, save_checkpoint
-from lydite.disk import mount_point, spoken_size, why_unwritten
+from lydite.disk import drafted_folder, mount_point, spoken_size, why_unwritten
 from lydite.errors import WriteError
 from lydite.report import write_report
 from lydite.runfolder import RunFolder
@@ -183,3 +183,13 @@ def test_before_the_first_file_and_at_the_last(
     assert f"{TOO_LARGE}; lydite report runs/run writes it later" in said
     assert not list(result.folder.rglob("*draft*"))
     assert write_report(result.folder).stat().st_size > 1_000_000
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "adapter"
+    target.mkdir()
+    (target / "weights").write_text("old")
+    with pytest.raises(FileNotFoundError), drafted_folder(target) as draft:
+        draft.rmdir()  # as if it were lost between the two renames
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == {"adapter", "adapter/weights"}
+    assert (target / "weights").read_text() == "old"

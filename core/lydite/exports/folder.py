@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final
 
 from safetensors import SafetensorError
 
+from lydite.disk import drafted_folder
 from lydite.errors import ConfigError, ExportError
 
 PARITY: Final = "parity.json"
@@ -39,21 +39,10 @@ def drafted(target: Path) -> Iterator[Path]:
     Raises:
         ExportError: when it cannot be written, for example on a full disk.
     """
-    draft, old = target.with_name(f".draft-{target.name}"), target.with_name(f".old-{target.name}")
     try:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        yield draft
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            target.replace(old)
-        draft.replace(target)
-        shutil.rmtree(old, ignore_errors=True)
+        with drafted_folder(target) as draft:
+            yield draft
     except (OSError, SafetensorError) as error:  # safetensors says in its own way that a disk is full
         raise ExportError(
             f"the export {target} cannot be written: {error}; make room, or name another --out"
         ) from error
-    finally:
-        if old.exists() and not target.exists():
-            old.replace(target)
-        shutil.rmtree(draft, ignore_errors=True)

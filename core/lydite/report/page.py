@@ -7,14 +7,13 @@ import hashlib
 import html
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from lydite.disk import spoken_size, why_unwritten
-from lydite.errors import MissingExtraError, WriteError
+from lydite.disk import write_atomically
+from lydite.errors import MissingExtraError
 from lydite.report.gallery import CompletionsDigest
 from lydite.report.payload import payload_of
 from lydite.report.reader import read_run
@@ -35,20 +34,8 @@ def write_report(folder: Path | str) -> Path:
     digest = CompletionsDigest(run.folder / "completions.jsonl")
     digest.update()
     page = render_page(payload_of(run, digest), title=run.name)
-    path = run.folder / REPORT
-    draft = path.with_name(path.name + ".draft")
     # Text of a model may hold half a character, which no encoding has room for.
-    content = page.encode("utf-8", "replace")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink()  # on a full disk the room it took is what the rest of a run needs
-        raise WriteError(
-            f"cannot write {path}, about {spoken_size(len(content))}: {why_unwritten(error, path)}"
-        ) from error
-    return path
+    return write_atomically(run.folder / REPORT, page.encode("utf-8", "replace"))
 
 
 def render_page(payload: str, *, title: str, live: bool = False) -> str:

@@ -18,7 +18,8 @@ from lydite.types import Message
 PACKAGE = "xllamacpp"
 _QUIET = -1
 _FORCED: Final = 1000.0  # added to a logit, so that the token is the likeliest
-_SAME: Final = 1e-2  # nats: what reading one prompt as text and as tokens may differ by; with windows, in other pieces
+_SAME: Final = 1e-3  # nats: what reading one prompt as text and as tokens may differ by
+_SAME_IN_PIECES: Final = 1e-2  # the same where layers look through a window, and prompts are read in other pieces
 _UNTOUCHED = {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0}
 
 
@@ -51,9 +52,12 @@ class LlamaCppReader:
             self._server: Any = xllamacpp.Server(settings)
         except Exception as error:
             raise ExportError(f"llama.cpp cannot load {file.name}: {error}") from error
-        self._template, start, end = _fields(
-            file, "tokenizer.chat_template", "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id"
-        )
+        self._template, start, end, architecture = _fields(
+            file, "tokenizer.chat_template", "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
+            "general.architecture",
+        )  # fmt: skip
+        (window,) = _fields(file, f"{architecture}.attention.sliding_window")
+        self._same = _SAME_IN_PIECES if window else _SAME
         self._start: int | None = start
         self._end: int = 0 if end is None else end
 
@@ -65,14 +69,14 @@ class LlamaCppReader:
     def reads(self, text: str, token_ids: Sequence[int]) -> bool:
         """Whether llama.cpp makes these tokens of the text, behind the start token where it adds that by itself."""
         told = self._mark(text)
-        return told == self._mark(list(token_ids)) or (
-            self._start is not None and told == self._mark([self._start, *token_ids])
+        return told.is_near(self._mark(list(token_ids)), self._same) or (
+            self._start is not None and told.is_near(self._mark([self._start, *token_ids]), self._same)
         )
 
     def renders(self, messages: Sequence[Message], token_ids: Sequence[int]) -> bool:
         """See `Reader.renders`; the template is run by llama.cpp itself."""
         reply = self._server.handle_chat_completions({"messages": list(messages), **self._marking()})
-        return _mark_of(reply) == self._mark(list(token_ids))
+        return _mark_of(reply).is_near(self._mark(list(token_ids)), self._same)
 
     def ends_at(self, token_id: int) -> bool:
         """See `Reader.ends_at`: the token is made the likeliest, and llama.cpp goes on or not."""
@@ -141,14 +145,13 @@ class _Mark:
     tokens: int
     logp: float | None
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Mark) or self.tokens != other.tokens:
+    def is_near(self, other: _Mark, nats: float) -> bool:
+        """Whether the two are of one prompt: as many tokens, and log-probabilities no further apart than `nats`."""
+        if self.tokens != other.tokens:
             return False
         if self.logp is None or other.logp is None:
             return self.logp is other.logp
-        return abs(self.logp - other.logp) <= _SAME
-
-    __hash__ = None  # type: ignore[assignment] # equal within a tolerance
+        return abs(self.logp - other.logp) <= nats
 
 
 def _mark_of(reply: Any) -> _Mark:
