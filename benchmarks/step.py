@@ -1,4 +1,4 @@
-"""Seconds and memory of a whole GRPO step: lydite by its profiles, and TRL by its documented QLoRA recipe.
+"""Seconds and memory of a whole GRPO step: lydite by its profiles, TRL and Unsloth by their documented recipes.
 
     python -m benchmarks.step --model q15 --scenario M --json raw.jsonl
     python -m benchmarks.step --join raw.jsonl --json benchmarks/results/step.jsonl
@@ -19,6 +19,7 @@ from benchmarks.gpu.rollouts import make
 from benchmarks.gpu.shapes import SHAPES
 from benchmarks.gpu.steps import lydite
 from benchmarks.gpu.trl_steps import trl
+from benchmarks.gpu.unsloth_steps import unsloth
 from benchmarks.gpu.work import SCENARIOS
 
 LOGGED = {"VLLM_LOGGING_LEVEL": "INFO", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
@@ -32,6 +33,7 @@ ARMS = {
     "lydite-fast": Arm(partial(lydite, profile="fast"), True, 400, LOGGED),
     "lydite-plain": Arm(partial(lydite, profile="plain"), True, 500, LOGGED | {"LYDITE_KERNELS": "off"}),
     "trl": Arm(trl, False, 590, LOGGED),
+    "unsloth": Arm(unsloth, False, 590, LOGGED | {"UNSLOTH_DISABLE_STATISTICS": "1"}),
 }
 
 
@@ -50,13 +52,17 @@ def main() -> None:
     parser.add_argument(
         "--card", type=float, help="GiB of the card that lydite-small and -card... find; 5, for l8 11.5"
     )
-    parser.add_argument("--trl-memory", type=float, help="TRL's vllm_gpu_memory_utilization; 0.15, for l8 0.3")
+    parser.add_argument(
+        "--peer-memory",
+        type=float,
+        help="share of the GPU that TRL and Unsloth are told to give vLLM; 0.15, for l8 0.3",
+    )
     parser.add_argument("--engine", choices=("vllm", "hf"), default="vllm", help="lydite's engine")
     add_arguments(parser, ARMS, ",".join(ARMS))
     given = parser.parse_args()
     large = given.model == "l8"
     given.card = given.card or (11.5 if large else 5.0)
-    given.trl_memory = given.trl_memory or (0.3 if large else 0.15)
+    given.peer_memory = given.peer_memory or (0.3 if large else 0.15)
     scenario = SCENARIOS.get(given.scenario)
     given.ragged = scenario is not None and scenario.ragged
     if scenario is not None:

@@ -25,7 +25,7 @@ def trl(given: argparse.Namespace, writer: Writer) -> None:
         from benchmarks.gpu.plugin import letters
         from datasets import Dataset
         from peft import LoraConfig
-        from transformers import AutoTokenizer, BitsAndBytesConfig, TrainerCallback
+        from transformers import AutoTokenizer, BitsAndBytesConfig
         from trl import GRPOConfig, GRPOTrainer
     folder, output = model_folder(given.models, given.model), given.logs / f"run-{writer.arm}"
     count = given.warm_up + given.repeats
@@ -51,7 +51,7 @@ def trl(given: argparse.Namespace, writer: Writer) -> None:
                 model_init_kwargs={"dtype": "bfloat16"},
                 use_vllm=True,
                 vllm_mode="colocate",
-                vllm_gpu_memory_utilization=given.trl_memory,
+                vllm_gpu_memory_utilization=given.peer_memory,
                 vllm_max_model_length=given.prompt + given.new,
             ),
             train_dataset=Dataset.from_list([{"prompt": one.prompt} for one in prompts]),
@@ -67,7 +67,17 @@ def trl(given: argparse.Namespace, writer: Writer) -> None:
                 r=LORA_RANK, lora_alpha=LORA_ALPHA, target_modules="all-linear", task_type="CAUSAL_LM"
             ),
         )
-    steps = Steps(given, meter, parts, writer)
+    drive(trainer, Steps(given, meter, parts, writer), rolled if given.ragged else None)
+
+
+def drive(trainer: Any, steps: Steps, generated: list[float] | None = None) -> None:
+    """Runs a GRPOTrainer of TRL, or one that is made of it, and writes what its steps took.
+
+    `generated` is filled with the seconds of each generation by who made the trainer; None: its own is timed.
+    """
+    from transformers import TrainerCallback
+
+    given, writer, work = steps.given, steps.writer, work_of(steps.given)
 
     class Ends(TrainerCallback):  # type: ignore[misc]
         def on_train_begin(self, *_: Any, **__: Any) -> None:
@@ -77,7 +87,7 @@ def trl(given: argparse.Namespace, writer: Writer) -> None:
             steps.end()
 
     trainer.add_callback(Ends())
-    generated = rolled if given.ragged else timed(trainer.vllm_generation, "generate")
+    generated = timed(trainer.vllm_generation, "generate") if generated is None else generated
     synced = timed(trainer.vllm_generation, "sync_weights")
     trainer.train()
     logs = [one for one in trainer.state.log_history if "loss" in one and "train_runtime" not in one]
