@@ -12,6 +12,8 @@ from benchmarks.gpu.shapes import LINEARS, LORA_ALPHA, LORA_RANK, Shape
 
 END = "<|endoftext|>"
 """The name that Qwen2's tokenizer class would add a token for, behind the model's vocabulary, if there were none."""
+PAD = "<|pad|>"
+"""What fills a batch up: Unsloth refuses a model that pads with its end token."""
 ADDED = ("o_proj", "down_proj")
 """The matrices whose products are added to the residual stream."""
 DONE = "made"
@@ -154,9 +156,9 @@ def _tokenizer(shape: Shape) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = [f"Ġw{place}" for place in range(shape.vocabulary - len(alphabet) - 1)]
-    vocabulary = {token: place for place, token in enumerate([*alphabet, *words, END])}
+    words = [f"Ġw{place}" for place in range(shape.vocabulary - len(alphabet) - 2)]
+    vocabulary = {token: place for place, token in enumerate([*alphabet, *words, PAD, END])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=END)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=PAD)

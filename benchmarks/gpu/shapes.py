@@ -51,7 +51,7 @@ class Shape:
             tie_word_embeddings=self.tied,
             bos_token_id=self.end_token,
             eos_token_id=self.end_token,
-            pad_token_id=self.end_token,
+            pad_token_id=self.end_token - 1,
         )
         made.architectures = [{"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM"}[self.kind]]
         return made

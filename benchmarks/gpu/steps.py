@@ -47,6 +47,8 @@ class Steps:
             self.meter.reset()
         if len(self.seconds()) > 1:  # should the arm be ended by its limit, this much is known
             self.writer.figure("step", "s", self.seconds())
+            for name, gib in self.meter.peaks().items():
+                self.writer.figure(f"peak memory after the warm-up, {name}", "GiB", [gib])
 
     def seconds(self) -> list[float]:
         """Of the steps after the warm-up, from the end of one to the end of the next."""
