@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 import pytest
@@ -45,36 +45,118 @@ def tokens_of(batch: Batch, span: Span, *, packed: bool) -> int:
     return written + rows.size  # a completion's last token is counted, though nothing is computed of it
 
 
-lengths = st.lists(
-    st.tuples(st.integers(1, 6), st.lists(st.integers(1, 7), min_size=1, max_size=5)), min_size=1, max_size=5
-)
+def lengths_of(unit: int = 1) -> st.SearchStrategy[Lengths]:
+    """Groups of one to five times so many completions."""
+    answers = st.integers(1, 5).flatmap(lambda n: st.lists(st.integers(1, 7), min_size=n * unit, max_size=n * unit))
+    return st.lists(st.tuples(st.integers(1, 6), answers), min_size=1, max_size=5)
 
 
-@given(lengths, st.integers(1, 60), st.booleans(), st.booleans(), st.data())
-def test_rows_are_cut_once_in_order_and_within_the_budget(
-    groups: Lengths, budget: int, packed: bool, same: bool, data: st.DataObject
+Row = tuple[tuple[int, int], int]
+"""What a completion's prompt is, its token and its length, and the tokens of the completion."""
+
+
+def rows_of(groups: Lengths, *, same_prompt: bool = False) -> list[Row]:
+    """The rows of `batch_of`."""
+    return [
+        ((3 if same_prompt else 3 + number % 2, prompt), answer)
+        for number, (prompt, answers) in enumerate(groups)
+        for answer in answers
+    ]
+
+
+def cost(rows: Sequence[Row]) -> int:
+    """Tokens of a pass: each run of equal prompts has its prompt once."""
+    return sum(prompt[1] + sum(answer for _, answer in run) for prompt, run in groupby(rows, key=lambda row: row[0]))
+
+
+def runs_of(rows: Sequence[Row]) -> list[list[Row]]:
+    """Neighbours with the same prompt, which are what a group is to the cut."""
+    return [list(run) for _, run in groupby(rows, key=lambda row: row[0])]
+
+
+def filled(pieces: Sequence[list[Row]], budget: int) -> list[list[Row]]:
+    """Passes that each take piece after piece as far as the budget allows, and one in any case.
+
+    No cut into such pieces has fewer: a part of a pass costs no more than the pass, so none is ever ahead of this one.
+    """
+    passes: list[list[Row]] = []
+    for piece in pieces:
+        if passes and cost([*passes[-1], *piece]) <= budget:
+            passes[-1].extend(piece)
+        else:
+            passes.append([*piece])
+    return passes
+
+
+def in_units(rows: Sequence[Row], unit: int) -> list[list[Row]]:
+    return [[*rows[first : first + unit]] for first in range(0, len(rows), unit)]
+
+
+units, budgets = st.integers(1, 3), st.integers(1, 60)
+
+
+@given(units, budgets, st.booleans(), st.booleans(), st.data())
+def test_rows_are_cut_once_in_order_between_units_and_within_the_budget(
+    unit: int, budget: int, packed: bool, same: bool, data: st.DataObject
 ) -> None:
-    batch = batch_of(groups, same_prompt=same)
-    start = data.draw(st.integers(0, batch.size - 1))
-    stop = data.draw(st.integers(start + 1, batch.size))
-    spans = micro_batches(batch, start, stop, rows=1, tokens=budget, packed=packed)
+    batch = batch_of(data.draw(lengths_of(unit)), same_prompt=same)
+    start = unit * data.draw(st.integers(0, batch.size // unit - 1))
+    stop = unit * data.draw(st.integers(start // unit + 1, batch.size // unit))
+    spans = micro_batches(batch, start, stop, rows=1, tokens=budget, packed=packed, unit=unit)
     assert [row for span in spans for row in range(*span)] == list(range(start, stop))
     for first, last in spans:
-        assert last - first == 1 or tokens_of(batch, (first, last), packed=packed) <= budget
+        assert first % unit == last % unit == 0
+        assert last - first == unit or tokens_of(batch, (first, last), packed=packed) <= budget
     for (first, _), (_, last) in pairwise(spans):
         assert tokens_of(batch, (first, last), packed=packed) > budget, "neighbours that fit together are together"
 
 
-@given(lengths, st.integers(1, 60))
-def test_a_group_that_fits_into_a_micro_batch_is_not_cut(groups: Lengths, budget: int) -> None:
-    batch = batch_of(groups)
-    spans = micro_batches(batch, 0, batch.size, rows=1, tokens=budget)
-    begin = 0
-    for prompt, answers in groups:
-        end = begin + len(answers)
-        if prompt + sum(answers) <= budget and all(one != other for one, other in _neighbours(groups)):
-            assert any(first <= begin and end <= last for first, last in spans)
-        begin = end
+@given(units, budgets, st.booleans(), st.data())
+def test_no_other_cut_within_the_budget_has_fewer_micro_batches(
+    unit: int, budget: int, same: bool, data: st.DataObject
+) -> None:
+    groups = data.draw(lengths_of(unit))
+    batch, rows = batch_of(groups, same_prompt=same), rows_of(groups, same_prompt=same)
+    spans = micro_batches(batch, 0, batch.size, rows=1, tokens=budget, unit=unit)
+    assert len(spans) <= len(filled(in_units(rows, unit), budget))
+
+
+@given(units, budgets, st.booleans(), st.data())
+def test_a_group_that_fits_into_a_micro_batch_is_parted_only_for_fewer_of_them(
+    unit: int, budget: int, same: bool, data: st.DataObject
+) -> None:
+    groups = data.draw(lengths_of(unit))
+    batch, runs = batch_of(groups, same_prompt=same), runs_of(rows_of(groups, same_prompt=same))
+    spans = micro_batches(batch, 0, batch.size, rows=1, tokens=budget, unit=unit)
+    ends = [0, *accumulate(len(run) for run in runs)]
+    inside = {
+        row
+        for (begin, end), run in zip(pairwise(ends), runs, strict=True)
+        if cost(run) <= budget
+        for row in range(begin + 1, end)
+    }
+    if any(first in inside for first, _ in spans):
+        pieces = [piece for run in runs for piece in ([run] if cost(run) <= budget else in_units(run, unit))]
+        assert len(spans) < len(filled(pieces, budget))
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (8192, [(0, 15), (15, 30), (30, 32)]),  # two groups are 256 tokens too many: a pass each would be 4
+        (8448, [(0, 16), (16, 32)]),
+        (8447, [(0, 15), (15, 30), (30, 32)]),
+        (5000, [(0, 8), (8, 16), (16, 24), (24, 32)]),  # parting them makes 4 as well
+    ],
+)
+def test_groups_are_parted_where_a_pass_less_comes_of_it(budget: int, expected: list[Span]) -> None:
+    batch = batch_of([(128, [512] * 8)] * 4)  # 4,224 tokens each
+    assert micro_batches(batch, 0, batch.size, rows=1, tokens=budget) == expected
+
+
+def test_groups_that_fill_a_micro_batch_to_the_last_token_are_together() -> None:
+    batch = batch_of([(2, [2]), (2, [2]), (2, [3]), (1, [1, 2])])  # 4, 4, 5 and 4 tokens
+    assert micro_batches(batch, 0, batch.size, rows=1, tokens=8) == [(0, 2), (2, 3), (3, 5)]
 
 
 @pytest.mark.parametrize(
@@ -89,10 +171,15 @@ def test_groups_larger_than_a_micro_batch_fill_it_one_after_the_other(budget: in
     assert micro_batches(batch, 0, batch.size, rows=1, tokens=budget) == expected
 
 
-def _neighbours(groups: Lengths) -> list[tuple[Any, Any]]:
-    """Prompts of neighbours, which are one group where they are equal."""
-    prompts = [(prompt, number % 2) for number, (prompt, _) in enumerate(groups)]
-    return list(pairwise(prompts))
+@given(st.integers(1, 9), units, st.data())
+def test_without_a_budget_units_stay_whole_too(rows: int, unit: int, data: st.DataObject) -> None:
+    batch = batch_of([(2, [3] * 6)] * 5)
+    start = unit * data.draw(st.integers(0, batch.size // unit - 1))
+    stop = unit * data.draw(st.integers(start // unit + 1, batch.size // unit))
+    spans = micro_batches(batch, start, stop, rows=rows, tokens=None, unit=unit)
+    assert [row for span in spans for row in range(*span)] == list(range(start, stop))
+    assert all(first % unit == last % unit == 0 for first, last in spans)
+    assert all(last - first <= max(rows, unit) for first, last in spans)
 
 
 @given(st.integers(0, 20), st.integers(1, 20), st.integers(1, 9))

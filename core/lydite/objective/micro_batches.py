@@ -24,9 +24,10 @@ def micro_batches(
 
     Without `tokens`, of `rows` completions each. With it, of at most so many tokens, whatever the number of
     completions; only a completion that is longer with its prompt stands alone, above the budget. `packed`: a run of
-    equal prompts counts once, and its completions stay together where they fit into one micro-batch; else every
-    completion counts as much as the longest prompt and the longest completion beside it. `unit` rows, which have one
-    prompt, are never parted, however many rows or tokens they are; the range is a multiple of them.
+    equal prompts counts once, and its completions stay together where they fit into one micro-batch, unless fewer
+    micro-batches come of parting them; else every completion counts as much as the longest prompt and the longest
+    completion beside it. `unit` rows, which have one prompt, are never parted, however many rows or tokens they are;
+    the range is a multiple of them.
     """
     if start == stop:
         return []
@@ -34,7 +35,11 @@ def micro_batches(
         rows = max(rows - rows % unit, unit)
         return [(first, min(first + rows, stop)) for first in range(start, stop, rows)]
     lengths = _Lengths.of(batch, start, stop)
-    return _cut_packed(lengths, tokens, unit) if packed else _cut_padded(lengths, tokens, unit)
+    if not packed:
+        return _cut_padded(lengths, tokens, unit)
+    # A parted group has its prompt twice, some tokens; another pass launches every layer and unpacks every weight.
+    whole, parted = (_cut_packed(lengths, tokens, unit, whole=kept) for kept in (True, False))
+    return min(whole, parted, key=len)
 
 
 def largest_pass(batch: Batch, spans: Sequence[Span], *, packed: bool = True) -> PassSize:
@@ -79,19 +84,20 @@ def _pass_size(lengths: _Lengths, span: Span, *, packed: bool) -> PassSize:
     return PassSize.of_padded(span[1] - span[0], prompt, max(lengths.answers_of(span)))
 
 
-def _cut_packed(lengths: _Lengths, tokens: int, unit: int) -> list[Span]:
+def _cut_packed(lengths: _Lengths, tokens: int, unit: int, *, whole: bool) -> list[Span]:
+    """With `whole` a group that fits into a micro-batch is not parted; others begin where the one before has room."""
     rows, spans = lengths.rows, list[Span]()
     first, used = rows.start, 0
     for begin, end in lengths.groups((rows.start, rows.stop)):
         prompt, answers = lengths.prompt(begin), lengths.answers_of((begin, end))
-        whole = prompt + sum(answers)
-        if used and used + whole > tokens >= whole:
+        size = prompt + sum(answers)
+        if whole and used and used + size > tokens >= size:
             spans.append((first, begin))
             first, used = begin, 0
-        if used + whole <= tokens:
-            used += whole
+        if used + size <= tokens:
+            used += size
             continue
-        for row in range(begin, end, unit):  # a group larger than a micro-batch begins where the one before has room
+        for row in range(begin, end, unit):
             answer = sum(lengths.answers_of((row, row + unit)))
             needed = answer + (prompt if row in (first, begin) else 0)
             if row > first and used + needed > tokens:
