@@ -2,8 +2,9 @@
 
 A trainer can go through all its motions while nothing happens: an optimiser that holds other parameters than the
 model's, a backward pass that does not reach the adapter, an engine that goes on with an older adapter or with
-keys and values that an older one left in its cache. Rewards then stay flat for hours. Each of these shows at the
-first step, at the price of a sum over the adapter and one short answer.
+keys and values that an older one left in its cache. Rewards then stay flat for hours. Each of these shows in the
+first steps, at the price of a sum over the adapter and one short answer. What drifts apart slowly shows to a canary now
+and then.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ CANARY_TEXT: Final = (
     "why? Answer in one short sentence."
 )
 """What every canary is asked. About 75 tokens, so that it fills more than two blocks of 16 of a prefix cache."""
+_FIRST_CANARIES: Final = 3
+"""The first adapter that is not zero, the first that replaces such a one, and one more, for what goes by turns."""
 _CANCELS: Final = 1e-6  # of advantages, which are float32 and of size 1
 _GO_ON: Final = "sentinels.enabled = false trains without these checks"
 
@@ -95,11 +98,17 @@ class Sentinels:
             )
 
     def after_hand_over(self, step: int) -> dict[str, float]:
-        """What `canary` says after a step's updates; after the first step alone of an engine that shares the weights.
+        """What `canary` says after a step's updates, in the first 3 steps and every `canary_steps`; else nothing.
 
-        Such an engine cannot fall behind them, and what else may be wrong with it shows once the adapter is not zero.
+        After the first step alone of an engine that shares the weights: it cannot fall behind them, and what else may
+        be wrong with it shows once the adapter is not zero. The step alone decides, so that all processes, and a run
+        that is resumed, ask after the same ones.
         """
-        return self.canary(step) if step == 1 or not self._engine.shares_weights else {}
+        if self._engine.shares_weights:
+            due = step == 1
+        else:
+            due = step <= _FIRST_CANARIES or step % self._config.canary_steps == 0
+        return self.canary(step) if due else {}
 
     def canary(self, step: int) -> dict[str, float]:
         """`sampling/canary_logp_difference/{mean,max}` in nats, right after the engine took the adapter.

@@ -69,15 +69,21 @@ class Wrapped:
 
 
 class Stale(Wrapped):
-    """Goes on with the adapter that it was made with."""
+    """Goes on with the adapter that was handed over before the first step, or after step `last`."""
 
-    def __init__(self, config: RunConfig, policy: Policy) -> None:
+    def __init__(self, config: RunConfig, policy: Policy, last: int = 0) -> None:
         super().__init__(config, policy)
-        self.first = policy.adapter_state()
+        self.left = last + 1
+        self.held = policy.adapter_state()
+
+    def take_adapter(self, policy: Policy) -> None:
+        if self.left:
+            self.held = policy.adapter_state()
+            self.left -= 1
 
     def canary(self, prompt: Prompt, tokens: int) -> CanaryAnswer | None:
         present = self.policy.adapter_state()
-        self.policy.load_adapter_state(self.first)
+        self.policy.load_adapter_state(self.held)
         answer = super().canary(prompt, tokens)
         self.policy.load_adapter_state(present)
         return answer
@@ -219,7 +225,50 @@ def test_an_engine_without_log_probabilities_is_not_asked(quick: dict[str, Any])
         assert not any(name.startswith("sampling/") for name in line)
 
 
-def test_the_canary_is_asked_after_each_hand_over_of_a_prompt_that_fills_blocks(
+@pytest.mark.parametrize(
+    ("make", "given", "steps", "expected"),
+    [
+        (Wrapped, {}, 21, [1, 2, 3, 10, 20]),
+        (Wrapped, {"canary_steps": 4}, 9, [1, 2, 3, 4, 8]),
+        (Wrapped, {"canary_steps": 1}, 5, [1, 2, 3, 4, 5]),
+        (make_engine, {"canary_steps": 1}, 5, [1]),
+    ],
+    ids=["by default", "every fourth", "every step", "shares the weights"],
+)
+def test_the_steps_that_have_a_canary(
+    quick: dict[str, Any],
+    engine_is: Broken,
+    make: Callable[[RunConfig, Policy], Engine],
+    given: dict[str, int],
+    steps: int,
+    expected: list[int],
+) -> None:
+    quick["train"].update(max_steps=steps, save_steps=steps, num_iterations=1)
+    engine_is(make)
+    lines = metrics(lydite.train({**quick, "sentinels": given}, display="none").folder)
+    assert [line["step"] for line in lines] == list(range(1, steps + 1))
+    for figure in ("mean", "max"):
+        assert [line["step"] for line in lines if f"sampling/canary_logp_difference/{figure}" in line] == expected
+
+
+def test_a_run_that_goes_on_later_asks_after_the_same_steps(quick: dict[str, Any]) -> None:
+    """Not counted from its own beginning: what a step's line holds must not depend on where a run was cut."""
+    policy = lydite.load_policy(quick)
+    sentinels = Sentinels(SentinelsConfig(), policy, Wrapped(RunConfig.model_validate(quick), policy))
+    sentinels.canary(6)
+    assert [step for step in range(7, 31) if sentinels.after_hand_over(step)] == [10, 20, 30]
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, 10), ({"canary_steps": 1}, 5)], ids=["by default", "every step"])
+def test_an_engine_that_stops_taking_the_adapter_later(
+    quick: dict[str, Any], here: Path, engine_is: Broken, given: dict[str, int], found: int
+) -> None:
+    quick["train"].update(max_steps=12, learning_rate=0.5)
+    engine_is(lambda config, policy: Stale(config, policy, last=4))
+    stopped({**quick, "sentinels": given}, here, rf"^step {found}: the engine broken and the trainer differ", found - 1)
+
+
+def test_the_canary_is_asked_right_after_a_hand_over_of_a_prompt_that_fills_blocks(
     quick: dict[str, Any], engine_is: Broken
 ) -> None:
     told: list[tuple[str, int]] = []

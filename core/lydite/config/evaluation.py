@@ -52,6 +52,10 @@ class SentinelsConfig(Section):
     enabled: bool = True
     """`false` leaves them all out."""
     canary_tokens: int = Field(8, ge=1)
-    """Length of the answer to a fixed prompt whose log-probabilities engine and trainer compare after each update."""
+    """Length of the canary, a greedy answer to a fixed prompt whose log-probabilities engine and trainer compare."""
+    canary_steps: int = Field(10, ge=1)
+    """Steps between canaries; the start and each of the first 3 steps have one in any case. 1: after every step.
+
+    An engine that reads the trainer's own weights, as `hf` does, is asked at the start and after step 1 alone."""
     max_logp_gap: float = Field(0.5, gt=0.0)
     """The run stops when engine and trainer are further apart on a token of that answer, in nats."""
