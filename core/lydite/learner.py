@@ -217,10 +217,11 @@ class Learner:
     def _passes(self, loss: StepLoss, totals: UpdateTotals, spans: Sequence[Span]) -> list[Outcome]:
         """A forward and a backward pass over each micro-batch; the outcomes keep no graph."""
         parts = []
-        for span in spans:
-            part = loss.micro_batch(span, totals)
-            part.loss.backward()
-            parts.append(replace(part, loss=part.loss.detach()))
+        with self._policy.adapter_held():
+            for span in spans:
+                part = loss.micro_batch(span, totals)
+                part.loss.backward()
+                parts.append(replace(part, loss=part.loss.detach()))
         return parts
 
 

@@ -49,6 +49,20 @@ def test_a_budget_makes_the_updates_that_completions_of_any_number_make(learn: A
             torch.testing.assert_close(ours, plain.trainable()[name], rtol=1e-4, atol=2e-5)
 
 
+def test_each_update_computes_with_the_adapter_that_the_one_before_left(
+    learn: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the layers as they came, which make nothing of the adapter that outlasts a call."""
+    settings["lora"] = {"dropout": 0.0}
+    train = {"num_iterations": 3, "micro_batch_tokens": 12, "learning_rate": 0.05, "beta": 0.1}
+    figures, policy = learn(**train)
+    monkeypatch.setenv("LYDITE_KERNELS", "layers")
+    expected, plain = learn(**train)
+    assert figures == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    for name, ours in policy.trainable().items():
+        torch.testing.assert_close(ours, plain.trainable()[name], rtol=1e-3, atol=1e-3)
+
+
 def test_an_update_without_room_is_done_once_more_with_the_same_numbers(
     learn: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import torch
@@ -13,7 +14,7 @@ BLOCK: Final = 64  # weights that share a scale
 NESTED_BLOCK: Final = 256  # scales that share a scale of their own
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: what the kernels read is kept
 class Nf4Weight:
     """A matrix [out_features, in_features] in NF4, row by row: 0.516 bytes a weight when its scales are nested.
 
@@ -46,6 +47,21 @@ class Nf4Weight:
     def device(self) -> torch.device:
         """Where its tensors lie."""
         return self.packed.device
+
+    @cached_property
+    def kernel_tensors(self) -> tuple[torch.Tensor, ...]:
+        """The tensors in the order of the Triton programs' arguments; without nested scales, stand-ins never read.
+
+        Made once: every pass unpacks every weight up to three times, and a view takes as long as a launch.
+        """
+        return (
+            self.packed.view(torch.int32),
+            self.code,
+            self.absmax,
+            self.code if self.absmax_code is None else self.absmax_code,
+            self.code if self.absmax2 is None else self.absmax2,
+            self.code if self.offset is None else self.offset,
+        )
 
 
 def nf4_weight_of(packed: Any) -> Nf4Weight:

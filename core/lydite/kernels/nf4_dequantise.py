@@ -40,25 +40,12 @@ def dequantise_group_into(weights: Sequence[Nf4Weight], out: torch.Tensor) -> No
         dequantise_into(weight, part)
 
 
-def kernel_tensors(weight: Nf4Weight) -> tuple[torch.Tensor, ...]:
-    """The tensors in the order of the Triton programs' arguments; without nested scales, stand-ins never read."""
-    unread = weight.code
-    return (
-        weight.packed.view(torch.int32),
-        weight.code,
-        weight.absmax,
-        unread if weight.absmax_code is None else weight.absmax_code,
-        unread if weight.absmax2 is None else weight.absmax2,
-        unread if weight.offset is None else weight.offset,
-    )
-
-
 def _launch(weight: Nf4Weight, out: torch.Tensor) -> None:
     from lydite.kernels import programs
 
     blocks = weight.out_features * weight.in_features // BLOCK
     programs.dequantise[(-(-blocks // TILE),)](
-        *kernel_tensors(weight),
+        *weight.kernel_tensors,
         out,
         blocks,
         weight.in_features // BLOCK,

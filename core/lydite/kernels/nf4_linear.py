@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from lydite.kernels.nf4 import BLOCK, Nf4Weight
-from lydite.kernels.nf4_dequantise import dequantise_into, kernel_tensors
+from lydite.kernels.nf4_dequantise import dequantise_into
 from lydite.kernels.switch import interpreted, is_on
 
 # A weight is unpacked once for every BM rows, so that its cost grows with them, while unpacking into memory costs
@@ -120,7 +120,7 @@ def _launch(x: torch.Tensor, weight: Nf4Weight, out: torch.Tensor, tile: Tile, p
 
     rows, columns, features = x.shape[0], weight.out_features, weight.in_features
     programs.linear[(-(-columns // tile.bn), -(-rows // tile.bm), parts)](
-        x, *kernel_tensors(weight), out, rows, columns, features,
+        x, *weight.kernel_tensors, out, rows, columns, features,
         features // 8, features // BLOCK, x.stride(0), out.stride(0), rows * out.stride(0), part_features,
         part_features // 8,
         NESTED=weight.nested, BM=tile.bm, BN=tile.bn, BK=tile.bk, STAGES=tile.stages,

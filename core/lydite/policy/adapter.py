@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +29,20 @@ class Switch:
     """One switch for all layers of an adapter; off, the model is its base."""
 
     on: bool = True
+    kept: dict[Any, Any] | None = None
+    """What layers have made of the adapter while it is held; None: it may change from one call to the next."""
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """While open, the adapter's numbers stay as they are, and so does what its layers consist of.
+
+        Layers then cast the one and look up the other once, however many passes go through them.
+        """
+        self.kept = {}
+        try:
+            yield
+        finally:
+            self.kept = None
 
 
 def linear_names(trunk: nn.Module) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,10 @@ class Policy:
             self._causal = trained
 
     # What is trained
+
+    def adapter_held(self) -> AbstractContextManager[None]:
+        """While open, what is trained stays as it is, so that passes may share what they make of the adapter."""
+        return nullcontext() if self._switch is None else self._switch.held()
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, float32, by name, in the model's order."""

@@ -158,16 +158,45 @@ def test_what_does_more_than_multiply_goes_layer_by_layer(what: str) -> None:
         parts[0].base_layer.double()
         parts[0].base_layer.weight.data = parts[0].base_layer.weight.data.float()
         x = x.float().requires_grad_().bfloat16()
-    assert not group.fuses(x)
+    assert group.adapter(x.dtype) is None
     if what == "hook":
         group(x)
         assert called == [1]
     if what == "dropout":
         assert not torch.equal(group(x)[0], group(x)[0])
         parts[0].eval()
-        assert group.fuses(x)
+        assert group.adapter(x.dtype) is not None
     if what == "another type":
-        assert group.fuses(x.float())
+        assert group.adapter(torch.float32) is not None
+
+
+def test_a_held_adapter_is_cast_once_and_computes_the_same() -> None:
+    switch, x = Switch(), torch.randn(5, 64).bfloat16()
+    parts = layers([32, 48])
+    for part in parts:
+        part.base_layer.to(torch.bfloat16)
+    group = LinearGroup(parts, switch)
+
+    def results() -> list[Tensor]:
+        given = x.clone().requires_grad_()
+        outputs = group(given)
+        masters = [one.lora_A[ADAPTER].weight for one in parts] + [one.lora_B[ADAPTER].weight for one in parts]
+        return [*outputs, *torch.autograd.grad(sum(one.float().square().sum() for one in outputs), (given, *masters))]
+
+    apart = results()
+    with switch.held():
+        for _ in range(2):
+            assert all(torch.equal(one, other) for one, other in zip(results(), apart, strict=True))
+        adapter = group.adapter(torch.bfloat16)
+        assert adapter is not None
+        assert adapter is group.adapter(torch.bfloat16)
+        switch.on = False
+        off = group(x)
+        switch.on = True
+        assert not any(torch.equal(one, other) for one, other in zip(off, apart, strict=False)), "off is not on"
+    with torch.no_grad():
+        parts[0].lora_B[ADAPTER].weight.add_(1.0)
+    assert not torch.equal(results()[0], apart[0]), "what changes after it is seen"
 
 
 def kept_by(compute: Any) -> list[Tensor]:

@@ -37,14 +37,20 @@ class Lora:
     a: tuple[Tensor, ...]
     b: tuple[Tensor, ...]
 
+    @property
+    def masters(self) -> tuple[Tensor, ...]:
+        """All A, then all B, as they are trained."""
+        return (*self.a, *self.b)
+
+    @torch.no_grad()
     def cast(self, dtype: torch.dtype) -> CastLora:
-        """What the products are made with, for one forward pass and its backward pass."""
+        """What the products are made with."""
         down = [one.to(dtype) for one in self.a]
         return CastLora(
             self.places,
             self.scaling,
             tuple(one.shape[0] for one in self.a),
-            tuple(one.dtype for one in (*self.a, *self.b)),
+            tuple(one.dtype for one in self.masters),
             () if not down else (down[0] if len(down) == 1 else torch.cat(down), *(one.to(dtype) for one in self.b)),
         )
 
@@ -90,22 +96,38 @@ class LinearGroup:
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         """Outputs [..., out] of x [..., in], one for each layer."""
-        if not self.fuses(x):
+        adapter = self.adapter(x.dtype)
+        if adapter is None:
             return tuple(layer(x) for layer in self.layers)
-        lora = self.lora()
-        outputs: tuple[Tensor, ...] = _Group.apply(x, self, lora, *lora.a, *lora.b)  # type: ignore[no-untyped-call]
+        masters, cast = adapter
+        outputs: tuple[Tensor, ...] = _Group.apply(x, self, cast, *masters)  # type: ignore[no-untyped-call]
         return outputs
 
-    def fuses(self, x: Tensor) -> bool:
-        """False where a layer does more than multiply: dropout, somebody's hook, an input of another type."""
+    def adapter(self, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], CastLora] | None:
+        """What is trained in these layers, and the same as inputs of this type are multiplied by it.
+
+        None where a layer does more than multiply: dropout, somebody's hook, an input of another type.
+        """
+        kept, key = self._switch.kept, (id(self), self._switch.on, dtype)
+        if kept is not None and key in kept:
+            found: tuple[tuple[Tensor, ...], CastLora] = kept[key]
+            return found
+        if not self._fuses(dtype):
+            return None
+        lora = self._lora()
+        made = lora.masters, lora.cast(dtype)
+        if kept is not None:
+            kept[key] = made
+        return made
+
+    def _fuses(self, dtype: torch.dtype) -> bool:
         return (
-            all(frozen.dtype is x.dtype for frozen in self._frozen)
+            all(frozen.dtype is dtype for frozen in self._frozen)
             and not any(is_hooked(module) for module in self._inner)
             and all(_is_undropped(layer) for layer in self.layers)
         )
 
-    def lora(self) -> Lora:
-        """The adapter as it is switched now."""
+    def _lora(self) -> Lora:
         places = tuple(place for place, layer in enumerate(self.layers) if self._switch.on and _is_applied(layer))
         layers = [self.layers[place] for place in places]
         return Lora(
@@ -165,8 +187,7 @@ class LinearGroup:
 
 class _Group(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, group: LinearGroup, lora: Lora, *masters: Tensor) -> tuple[Tensor, ...]:
-        cast = lora.cast(x.dtype)
+    def forward(ctx: Any, x: Tensor, group: LinearGroup, cast: CastLora, *masters: Tensor) -> tuple[Tensor, ...]:
         outputs, low = group.outputs(x.reshape(-1, x.shape[-1]), cast)
         ctx.group, ctx.lora = group, cast.with_matrices(())
         ctx.set_materialize_grads(False)
