@@ -11,6 +11,7 @@ import torch
 
 from lydite.config import RunConfig
 from lydite.planner.checkpointing import SHARE, ActivationPlan, plan_activations
+from lydite.planner.one_piece import hold_in_one_piece
 from lydite.planner.shapes import shapes_of_policy
 from lydite.planner.workload import PassSize, workload
 from lydite.policy import Policy
@@ -56,6 +57,9 @@ class AdaptiveActivations:
         self._expected = 0.0  # bytes of the plan's largest pass, without slack
         self._plan: ActivationPlan | None = None
         self._before = (0, 0, 0)
+        # Whether there has been an update, in which the optimiser made its state: that would lie in the piece of memory
+        # that passes are cut from, and keep it from an engine that wants it back.
+        self._lasting = False
         # Not there yet before an update: its optimiser has dropped those of the one before.
         self.gradient_bytes = sum(4 * one.numel() for one in policy.trainable().values())
         if self._auto:
@@ -104,6 +108,9 @@ class AdaptiveActivations:
             # On a CPU that all is kept goes without saying: nobody runs short there before the plan says so.
             logger.log(logging.INFO if self._cuda or self._recomputed else logging.DEBUG, "%s", plan.line)
         if self._cuda:
+            if self._lasting:
+                hold_in_one_piece(self._device, plan.needed)
+            self._lasting = True
             self._before = (
                 torch.cuda.memory_allocated(self._device),
                 torch.cuda.max_memory_allocated(self._device),
