@@ -27,6 +27,9 @@ BURST: Final = 16
 LARGE: Final = 16384
 """Tokens of a forward pass where memory is no concern: products are at their speed from about 8,000 on."""
 
+ROOM: Final = 9216
+"""The same on a card of 7 GiB: two groups of 8 x 512 tokens, or four completions of 2,048."""
+
 SMALL: Final = Profile(
     engine={"unpack_weights": "never", "release_kv_cache": "always"},
     train={
@@ -48,11 +51,9 @@ PROFILES: Final = {
     # The same for 70B, in passes of half as many tokens: one layer's activations are 0.2 GiB for 1,000 of them.
     "big": replace(SMALL, train=SMALL.train | {"micro_batch_tokens": 1024}),
     # lydite's own choices on a card of `--card` GiB, in passes that such a card has room for.
-    "card": Profile(train={"micro_batch_tokens": LARGE // 2}, on_card=True),
+    "card": Profile(train={"micro_batch_tokens": ROOM}, on_card=True),
     "bursts": Profile(engine={"num_scheduler_steps": BURST}, train={"micro_batch_tokens": LARGE}),
-    "card-bursts": Profile(
-        engine={"num_scheduler_steps": BURST}, train={"micro_batch_tokens": LARGE // 2}, on_card=True
-    ),
+    "card-bursts": Profile(engine={"num_scheduler_steps": BURST}, train={"micro_batch_tokens": ROOM}, on_card=True),
     # Nothing is computed again: 8B keeps about 3 MB for each token, so half as many of them stand beside the weights.
     "fast": Profile(
         engine={"unpack_weights": "always"},

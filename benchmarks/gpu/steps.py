@@ -204,7 +204,8 @@ def write_gap(writer: Writer, logs: Sequence[dict[str, Any]]) -> None:
 
     Ratios are told apart by what they are of: lydite weighs tokens, TRL whole completions.
     """
-    for name in sorted(name for name in logs[0] if name.startswith("sampling/")):
+    names = {name for one in logs for name in one if name.startswith("sampling/")}  # a canary is not in every step
+    for name in sorted(names):
         unit = "nats" if "logp_difference" in name else "ratio"
         of = f", of a {'token' if writer.ours else 'completion'}" if "importance_sampling_ratio" in name else ""
-        writer.figure(f"{name}{of}", unit, [float(one[name]) for one in logs])
+        writer.figure(f"{name}{of}", unit, [float(one[name]) for one in logs if name in one])

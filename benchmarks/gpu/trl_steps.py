@@ -96,9 +96,12 @@ def drive(trainer: Any, steps: Steps, generated: list[float] | None = None) -> N
     if any(abs(one - meant) > 0.01 for one in lengths):
         raise SystemExit(f"completions had {sorted(lengths)} tokens on average, and {meant} were meant")
     steps.write(writer)
-    generation = [one + other for one, other in zip(generated, synced, strict=True)][given.warm_up :]
+    hands_over = len(synced) == len(generated)  # Unsloth's engine reads the trained adapter itself
+    generation = [one + other for one, other in zip(generated, synced, strict=True)] if hands_over else generated
+    generation = generation[given.warm_up :]
     writer.figure("generation", "s", generation, weights_included=True)
-    writer.figure("hand-over of weights", "s", synced[given.warm_up :])
+    if hands_over:
+        writer.figure("hand-over of weights", "s", synced[given.warm_up :])
     training = [whole - part for whole, part in zip(steps.seconds(), generation, strict=True)]
     writer.figure("training", "s", training, note="the rest of the step")
     write_speed(writer, given, work, training, shared=False)
