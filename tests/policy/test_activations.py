@@ -33,11 +33,12 @@ def gradients(policy: Policy, tokens: Tokens) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("offload", [False, True])
-@pytest.mark.parametrize("lora", [LoraConfig(r=4, dropout=0.3), LoraConfig(enabled=False)])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("lora", [LoraConfig(r=4), LoraConfig(r=4, dropout=0.3), LoraConfig(enabled=False)])
 def test_gradients_are_the_same_whatever_is_computed_again(
-    load: Load, tokens: Tokens, lora: LoraConfig, offload: bool
+    load: Load, tokens: Tokens, lora: LoraConfig, dtype: str, offload: bool
 ) -> None:
-    policy = load(lora=lora, trained=True)
+    policy = load(lora=lora, dtype=dtype, trained=True)
     expected = gradients(policy, tokens)
     activations = Activations(policy, offload=Offload(CPU) if offload else None)
     runs: list[int] = []
@@ -49,6 +50,17 @@ def test_gradients_are_the_same_whatever_is_computed_again(
         for ours, plain in zip(gradients(policy, tokens), expected, strict=True):
             torch.testing.assert_close(ours, plain, rtol=0, atol=0)
         assert sorted(runs) == sorted([0, 1, 2, *range(count)]), "the lowest ones, once more each"
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_what_waits_elsewhere_are_the_inputs_of_the_layers_that_compute_again(
+    load: Load, tokens: Tokens, dropout: float
+) -> None:
+    policy, watched = load(lora=LoraConfig(r=4, dropout=dropout), trained=True), Watched()
+    Activations(policy, offload=watched).recompute(2)
+    gradients(policy, tokens)
+    assert [place for what, place in watched.order if what == "out"] == [0, 1]
+    assert [place for what, place in watched.order if what == "used"] == [1, 0]
 
 
 def test_the_switch_can_be_turned_back(load: Load, tokens: Tokens) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from lydite.errors import ModelError
 from lydite.policy.offload import Offload
 from lydite.policy.policy import Policy, trunk_of
+from lydite.policy.recompute import computed_again, computes_plainly
 
 
 class Activations:
@@ -49,11 +52,12 @@ class Activations:
         for place, layer in enumerate(self._layers):
             # transformers' own switch; attribute by attribute, since its method knows every n-th layer only.
             layer.gradient_checkpointing = place < count
-            layer._gradient_checkpointing_func = self._computed_again
+            layer._gradient_checkpointing_func = partial(self._computed_again, layer, computes_plainly(layer))
 
-    def _computed_again(self, forward: Callable[..., Any], *inputs: Any) -> Any:
-        if self._offload is None or not torch.is_grad_enabled():
-            return checkpoint(forward, *inputs, use_reentrant=False)
-        # torch saves the inputs under the hooks that are open here, and what is inside under none but its own.
-        with self._offload.hooks():
+    def _computed_again(self, layer: Any, plainly: bool, forward: Callable[..., Any], *inputs: Any) -> Any:
+        offloads = self._offload is not None and torch.is_grad_enabled()
+        # The inputs are saved under the hooks that are open here, and what is inside under none of them.
+        with self._offload.hooks() if self._offload is not None and offloads else nullcontext():
+            if plainly and len(inputs) == 1 and not torch.is_autocast_enabled(inputs[0].device.type):
+                return computed_again(layer, forward, *inputs)
             return checkpoint(forward, *inputs, use_reentrant=False)

@@ -96,8 +96,9 @@ def test_some_targets_alone(pair: Pair, tokens: Tokens) -> None:
     assert_same(*pair("qwen3", lora=LoraConfig(r=4, target_modules=("o_proj", "up_proj"))), tokens, 2e-5)
 
 
-def test_layers_computed_again_give_the_same_gradients(pair: Pair, tokens: Tokens) -> None:
-    fused, plain = pair("qwen3")
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_layers_computed_again_give_the_same_gradients(architecture: str, pair: Pair, tokens: Tokens) -> None:
+    fused, plain = pair(architecture)
     activations = Activations(fused)
     activations.recompute(activations.layers)
     fused.train_mode()
