@@ -9,7 +9,7 @@ from typing import Final
 
 from safetensors import SafetensorError
 
-from lydite.disk import drafted_folder
+from lydite.disk import drafted_folder, why_unwritten
 from lydite.errors import ConfigError, ExportError
 
 PARITY: Final = "parity.json"
@@ -44,5 +44,5 @@ def drafted(target: Path) -> Iterator[Path]:
             yield draft
     except (OSError, SafetensorError) as error:  # safetensors says in its own way that a disk is full
         raise ExportError(
-            f"the export {target} cannot be written: {error}; make room, or name another --out"
+            f"the export {target} cannot be written: {why_unwritten(error, target)}; another folder is named with --out"
         ) from error
