@@ -261,10 +261,11 @@ def test_a_run_that_goes_on_later_asks_after_the_same_steps(quick: dict[str, Any
 
 @pytest.mark.parametrize(("given", "found"), [({}, 10), ({"canary_steps": 1}, 5)], ids=["by default", "every step"])
 def test_an_engine_that_stops_taking_the_adapter_later(
-    quick: dict[str, Any], here: Path, engine_is: Broken, given: dict[str, int], found: int
+    quick: dict[str, Any], here: Path, engine_is: Broken, given: dict[str, float], found: int
 ) -> None:
-    quick["train"].update(max_steps=12, learning_rate=0.5)
+    quick["train"].update(max_steps=12, learning_rate=0.05)
     engine_is(lambda config, policy: Stale(config, policy, last=4))
+    given = {"max_logp_gap": 1e-3, **given}  # ten times what rounding makes of it here, and less than any update
     stopped({**quick, "sentinels": given}, here, rf"^step {found}: the engine broken and the trainer differ", found - 1)
 
 
