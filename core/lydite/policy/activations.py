@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lydite.errors import ModelError
@@ -30,6 +31,7 @@ class Activations:
         self._layers: list[Any] = [
             one for one in trunk_of(policy.causal).modules() if isinstance(one, GradientCheckpointingLayer)
         ]
+        self._trained = [_trained(one) if computes_plainly(one) else None for one in self._layers]
         self._model_type = policy.config.model_type
         self._offload = offload
 
@@ -52,12 +54,16 @@ class Activations:
         for place, layer in enumerate(self._layers):
             # transformers' own switch; attribute by attribute, since its method knows every n-th layer only.
             layer.gradient_checkpointing = place < count
-            layer._gradient_checkpointing_func = partial(self._computed_again, layer, computes_plainly(layer))
+            layer._gradient_checkpointing_func = partial(self._computed_again, self._trained[place])
 
-    def _computed_again(self, layer: Any, plainly: bool, forward: Callable[..., Any], *inputs: Any) -> Any:
+    def _computed_again(self, trained: Sequence[Tensor] | None, forward: Callable[..., Any], *inputs: Any) -> Any:
         offloads = self._offload is not None and torch.is_grad_enabled()
         # The inputs are saved under the hooks that are open here, and what is inside under none of them.
         with self._offload.hooks() if self._offload is not None and offloads else nullcontext():
-            if plainly and len(inputs) == 1 and not torch.is_autocast_enabled(inputs[0].device.type):
-                return computed_again(layer, forward, *inputs)
+            if trained is not None and len(inputs) == 1 and not torch.is_autocast_enabled(inputs[0].device.type):
+                return computed_again(forward, *inputs, trained)
             return checkpoint(forward, *inputs, use_reentrant=False)
+
+
+def _trained(layer: nn.Module) -> list[Tensor]:
+    return [one for one in layer.parameters() if one.requires_grad]

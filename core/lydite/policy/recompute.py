@@ -10,7 +10,7 @@ Source: Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost (arXiv 1
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -29,13 +29,12 @@ def computes_plainly(layer: nn.Module) -> bool:
     return known and not any(_draws(module) for module in layer.modules())
 
 
-def computed_again(layer: nn.Module, forward: Callable[[Tensor], Tensor], hidden: Tensor) -> Tensor:
-    """`forward(hidden)` of the layer, of which autograd keeps `hidden` and nothing else.
+def computed_again(forward: Callable[[Tensor], Tensor], hidden: Tensor, trained: Sequence[Tensor]) -> Tensor:
+    """`forward(hidden)` of a layer with these trained parameters, of which autograd keeps `hidden` and nothing else.
 
     Saved-tensor hooks that are open see it, and nothing of what is computed. Autocast is not to be on: the backward
     pass would know nothing of it.
     """
-    trained = tuple(one for one in layer.parameters() if one.requires_grad)
     found: Tensor = _Again.apply(hidden, forward, *trained)  # type: ignore[no-untyped-call]
     return found
 
