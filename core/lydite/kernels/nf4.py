@@ -52,7 +52,7 @@ class Nf4Weight:
     def kernel_tensors(self) -> tuple[torch.Tensor, ...]:
         """The tensors in the order of the Triton programs' arguments; without nested scales, stand-ins never read.
 
-        Made once: every pass unpacks every weight up to three times, and a view takes as long as a launch.
+        Made once: every pass unpacks every weight up to three times.
         """
         return (
             self.packed.view(torch.int32),

@@ -57,9 +57,8 @@ class Activations:
             layer._gradient_checkpointing_func = partial(self._computed_again, self._trained[place])
 
     def _computed_again(self, trained: Sequence[Tensor] | None, forward: Callable[..., Any], *inputs: Any) -> Any:
-        offloads = self._offload is not None and torch.is_grad_enabled()
         # The inputs are saved under the hooks that are open here, and what is inside under none of them.
-        with self._offload.hooks() if self._offload is not None and offloads else nullcontext():
+        with nullcontext() if self._offload is None or not torch.is_grad_enabled() else self._offload.hooks():
             if trained is not None and len(inputs) == 1 and not torch.is_autocast_enabled(inputs[0].device.type):
                 return computed_again(forward, *inputs, trained)
             return checkpoint(forward, *inputs, use_reentrant=False)

@@ -1,9 +1,9 @@
 """A layer that keeps its input alone, and whose forward pass is done again in its backward pass.
 
 As `torch.utils.checkpoint` does, for the layers of which nothing more is to be known than their input: it watches each
-tensor that is saved inside, and puts random states aside and back, which in a pass of a few thousand tokens takes the
-host a sixth of its time. Here the forward pass runs without a graph, and the backward pass makes one and asks it for
-the gradients of the layer's input and of its trained parameters.
+tensor that is saved inside, and puts random states aside and back, which is a tenth of what the host does for a pass.
+Here the forward pass runs without a graph, and the backward pass makes one and asks it for the gradients of the layer's
+input and of its trained parameters.
 
 Source: Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost (arXiv 1604.06174), section 3.
 """

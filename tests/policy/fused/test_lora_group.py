@@ -158,16 +158,16 @@ def test_what_does_more_than_multiply_goes_layer_by_layer(what: str) -> None:
         parts[0].base_layer.double()
         parts[0].base_layer.weight.data = parts[0].base_layer.weight.data.float()
         x = x.float().requires_grad_().bfloat16()
-    assert group.adapter(x.dtype) is None
+    assert group.lora(x.dtype) is None
     if what == "hook":
         group(x)
         assert called == [1]
     if what == "dropout":
         assert not torch.equal(group(x)[0], group(x)[0])
         parts[0].eval()
-        assert group.adapter(x.dtype) is not None
+        assert group.lora(x.dtype) is not None
     if what == "another type":
-        assert group.adapter(torch.float32) is not None
+        assert group.lora(torch.float32) is not None
 
 
 def test_a_held_adapter_is_cast_once_and_computes_the_same() -> None:
@@ -187,9 +187,9 @@ def test_a_held_adapter_is_cast_once_and_computes_the_same() -> None:
     with switch.held():
         for _ in range(2):
             assert all(torch.equal(one, other) for one, other in zip(results(), apart, strict=True))
-        adapter = group.adapter(torch.bfloat16)
-        assert adapter is not None
-        assert adapter is group.adapter(torch.bfloat16)
+        lora = group.lora(torch.bfloat16)
+        assert lora is not None
+        assert lora is group.lora(torch.bfloat16)
         switch.on = False
         off = group(x)
         switch.on = True

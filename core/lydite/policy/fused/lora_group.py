@@ -29,45 +29,18 @@ Gradients = Sequence[Tensor | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lora:
-    """The adapter of some of a group's layers: A [r, in] and B [out, r] in float32, end to end in X A^T."""
+    """The adapter of some of a group's layers: A [r, in] and B [out, r], the A end to end in X A^T."""
 
     places: tuple[int, ...]
     """Which of the layers are adapted."""
     scaling: tuple[float, ...]
-    a: tuple[Tensor, ...]
-    b: tuple[Tensor, ...]
-
-    @property
-    def masters(self) -> tuple[Tensor, ...]:
-        """All A, then all B, as they are trained."""
-        return (*self.a, *self.b)
-
-    @torch.no_grad()
-    def cast(self, dtype: torch.dtype) -> CastLora:
-        """What the products are made with."""
-        down = [one.to(dtype) for one in self.a]
-        return CastLora(
-            self.places,
-            self.scaling,
-            tuple(one.shape[0] for one in self.a),
-            tuple(one.dtype for one in self.masters),
-            () if not down else (down[0] if len(down) == 1 else torch.cat(down), *(one.to(dtype) for one in self.b)),
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CastLora:
-    """A `Lora` in the type of what it multiplies."""
-
-    places: tuple[int, ...]
-    scaling: tuple[float, ...]
     ranks: tuple[int, ...]
-    dtypes: tuple[torch.dtype, ...]
-    """Of all A, then of all B, before they were cast."""
+    masters: tuple[Tensor, ...]
+    """All A, then all B, as they are trained."""
     matrices: tuple[Tensor, ...]
-    """All A, one below the other, [sum of r, in], then each B [out, r]; none where nothing is adapted."""
+    """The same in the type of what they multiply: all A, one below the other, [sum of r, in], then each B."""
 
-    def with_matrices(self, matrices: Sequence[Tensor]) -> CastLora:
+    def with_matrices(self, matrices: Sequence[Tensor]) -> Lora:
         """The same with its matrices as autograd hands them on."""
         return replace(self, matrices=tuple(matrices))
 
@@ -96,29 +69,27 @@ class LinearGroup:
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         """Outputs [..., out] of x [..., in], one for each layer."""
-        adapter = self.adapter(x.dtype)
-        if adapter is None:
+        lora = self.lora(x.dtype)
+        if lora is None:
             return tuple(layer(x) for layer in self.layers)
-        masters, cast = adapter
-        outputs: tuple[Tensor, ...] = _Group.apply(x, self, cast, *masters)  # type: ignore[no-untyped-call]
+        outputs: tuple[Tensor, ...] = _Group.apply(x, self, lora, *lora.masters)  # type: ignore[no-untyped-call]
         return outputs
 
-    def adapter(self, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], CastLora] | None:
-        """What is trained in these layers, and the same as inputs of this type are multiplied by it.
+    def lora(self, dtype: torch.dtype) -> Lora | None:
+        """The adapter as it is switched now, for inputs of this type.
 
         None where a layer does more than multiply: dropout, somebody's hook, an input of another type.
         """
         kept, key = self._switch.kept, (id(self), self._switch.on, dtype)
         if kept is not None and key in kept:
-            found: tuple[tuple[Tensor, ...], CastLora] = kept[key]
+            found: Lora = kept[key]
             return found
         if not self._fuses(dtype):
             return None
-        lora = self._lora()
-        made = lora.masters, lora.cast(dtype)
+        lora = self._cast(dtype)
         if kept is not None:
-            kept[key] = made
-        return made
+            kept[key] = lora
+        return lora
 
     def _fuses(self, dtype: torch.dtype) -> bool:
         return (
@@ -127,17 +98,22 @@ class LinearGroup:
             and all(_is_undropped(layer) for layer in self.layers)
         )
 
-    def _lora(self) -> Lora:
+    @torch.no_grad()
+    def _cast(self, dtype: torch.dtype) -> Lora:
         places = tuple(place for place, layer in enumerate(self.layers) if self._switch.on and _is_applied(layer))
         layers = [self.layers[place] for place in places]
+        a = [layer.lora_A[ADAPTER].weight for layer in layers]
+        b = [layer.lora_B[ADAPTER].weight for layer in layers]
+        down = [one.to(dtype) for one in a]
         return Lora(
             places,
             tuple(float(layer.scaling[ADAPTER]) for layer in layers),
-            tuple(layer.lora_A[ADAPTER].weight for layer in layers),
-            tuple(layer.lora_B[ADAPTER].weight for layer in layers),
+            tuple(one.shape[0] for one in a),
+            (*a, *b),
+            () if not down else (down[0] if len(down) == 1 else torch.cat(down), *(one.to(dtype) for one in b)),
         )
 
-    def outputs(self, x: Tensor, lora: CastLora) -> tuple[list[Tensor], Tensor | None]:
+    def outputs(self, x: Tensor, lora: Lora) -> tuple[list[Tensor], Tensor | None]:
         """Each layer's output [rows, out], and x A^T [rows, sum of r] where there is an adapter."""
         outputs = [frozen.product(x) for frozen in self._frozen]
         if not lora.places:
@@ -147,7 +123,7 @@ class LinearGroup:
             outputs[place].addmm_(part, up.t(), alpha=scale)
         return outputs, low
 
-    def low_gradient(self, gradients: Gradients, lora: CastLora) -> Tensor | None:
+    def low_gradient(self, gradients: Gradients, lora: Lora) -> Tensor | None:
         """The loss by x A^T [rows, sum of r], from the loss by the outputs."""
         if not lora.places:
             return None
@@ -161,7 +137,7 @@ class LinearGroup:
                 part.addmm_(gradient, up, beta=0, alpha=scale)
         return low
 
-    def input_gradient(self, gradients: Gradients, low: Tensor | None, lora: CastLora) -> Tensor:
+    def input_gradient(self, gradients: Gradients, low: Tensor | None, lora: Lora) -> Tensor:
         """The loss by x [rows, in]."""
         total: Tensor | None = None
         for frozen, gradient in zip(self._frozen, gradients, strict=True):
@@ -173,7 +149,7 @@ class LinearGroup:
         return total if low is None else total.addmm_(low, lora.down)
 
     def adapter_gradients(
-        self, x: Tensor, low: Tensor, gradients: Gradients, low_gradient: Tensor, lora: CastLora
+        self, x: Tensor, low: Tensor, gradients: Gradients, low_gradient: Tensor, lora: Lora
     ) -> tuple[Tensor | None, ...]:
         """The loss by each A and then by each B, in their own type; `low` is x A^T."""
         downs = _product_in_float32(low_gradient.t(), x).split(lora.ranks)
@@ -181,18 +157,18 @@ class LinearGroup:
         for place, part, scale, _ in lora.parts(low):
             gradient = gradients[place]
             ups.append(None if gradient is None else _product_in_float32(gradient.t(), part).mul_(scale))
-        found = zip((*downs, *ups), lora.dtypes, strict=True)
-        return tuple(None if one is None else one.to(dtype) for one, dtype in found)
+        found = zip((*downs, *ups), lora.masters, strict=True)
+        return tuple(None if one is None else one.to(master.dtype) for one, master in found)
 
 
 class _Group(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, group: LinearGroup, cast: CastLora, *masters: Tensor) -> tuple[Tensor, ...]:
-        outputs, low = group.outputs(x.reshape(-1, x.shape[-1]), cast)
-        ctx.group, ctx.lora = group, cast.with_matrices(())
+    def forward(ctx: Any, x: Tensor, group: LinearGroup, lora: Lora, *masters: Tensor) -> tuple[Tensor, ...]:
+        outputs, low = group.outputs(x.reshape(-1, x.shape[-1]), lora)
+        ctx.group, ctx.lora = group, lora.with_matrices(())
         ctx.set_materialize_grads(False)
         if low is not None:  # without an adapter nothing is needed again
-            ctx.save_for_backward(x, low, *cast.matrices)
+            ctx.save_for_backward(x, low, *lora.matrices)
         return tuple(one.view(*x.shape[:-1], -1) for one in outputs)
 
     @staticmethod
@@ -203,7 +179,7 @@ class _Group(torch.autograd.Function):
         lora = ctx.lora.with_matrices(matrices)
         given = next((one for one in gradients if one is not None), None)
         if given is None:
-            return (None,) * (3 + len(lora.dtypes))
+            return (None,) * (3 + len(lora.masters))
         flat = [None if one is None else one.reshape(-1, one.shape[-1]) for one in gradients]
         low_gradient = group.low_gradient(flat, lora)
         by_x: Tensor | None = None

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from lydite.kernels.glu import Activation, gated
 from lydite.policy.adapter import Switch
 from lydite.policy.fused.families import known_as
-from lydite.policy.fused.lora_group import CastLora, LinearGroup, is_hooked
+from lydite.policy.fused.lora_group import LinearGroup, Lora, is_hooked
 
 _LAYOUTS: Final = ({"gate_proj", "up_proj", "down_proj", "act_fn"}, {"gate_up_proj", "down_proj", "activation_fn"})
 _ACTIVATIONS: Final[dict[Activation, Callable[[Tensor], Tensor]]] = {
@@ -48,9 +48,8 @@ def mlp_forward(module: Any, switch: Switch) -> Callable[[Tensor], Tensor]:
         gate, up = parts[0].chunk(2, dim=-1) if joined else parts
         if is_hooked(function):
             (result,) = down(function(gate) * up)
-        elif (adapter := down.adapter(gate.dtype)) is not None:
-            masters, cast = adapter
-            result = _GatedDown.apply(gate, up, activation, down, cast, *masters)  # type: ignore[no-untyped-call]
+        elif (lora := down.lora(gate.dtype)) is not None:
+            result = _GatedDown.apply(gate, up, activation, down, lora, *lora.masters)  # type: ignore[no-untyped-call]
         else:
             (result,) = down(gated(gate, up, activation))
         return result
@@ -61,11 +60,11 @@ def mlp_forward(module: Any, switch: Switch) -> Callable[[Tensor], Tensor]:
 class _GatedDown(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, gate: Tensor, up: Tensor, activation: Activation, down: LinearGroup, cast: CastLora, *masters: Tensor
+        ctx: Any, gate: Tensor, up: Tensor, activation: Activation, down: LinearGroup, lora: Lora, *masters: Tensor
     ) -> Tensor:
-        (result,), low = down.outputs(gated(gate, up, activation).view(-1, gate.shape[-1]), cast)
-        ctx.activation, ctx.down, ctx.lora = activation, down, cast.with_matrices(())
-        ctx.save_for_backward(gate, up, *(() if low is None else (low, *cast.matrices)))
+        (result,), low = down.outputs(gated(gate, up, activation).view(-1, gate.shape[-1]), lora)
+        ctx.activation, ctx.down, ctx.lora = activation, down, lora.with_matrices(())
+        ctx.save_for_backward(gate, up, *(() if low is None else (low, *lora.matrices)))
         return result.view(*gate.shape[:-1], -1)
 
     @staticmethod
