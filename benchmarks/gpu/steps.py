@@ -8,7 +8,7 @@ import itertools
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -47,8 +47,7 @@ class Steps:
             self.meter.reset()
         if len(self.seconds()) > 1:  # should the arm be ended by its limit, this much is known
             self.writer.figure("step", "s", self.seconds())
-            for name, gib in self.meter.peaks().items():
-                self.writer.figure(f"peak memory after the warm-up, {name}", "GiB", [gib])
+            self._write_peaks("after the warm-up", self.meter.peaks())
 
     def seconds(self) -> list[float]:
         """Of the steps after the warm-up, from the end of one to the end of the next."""
@@ -66,11 +65,14 @@ class Steps:
         writer.figure("new tokens per second of the whole step", "tokens/s", [tokens / one for one in seconds])
         training = self.meter.peaks()
         whole = {name: max(gib, self.starting.get(name, gib)) for name, gib in training.items()}
-        for when, peaks in (("after the warm-up", training), ("from start to end", whole)):
-            for name, gib in peaks.items():
-                writer.figure(f"peak memory {when}, {name}", "GiB", [gib], idle=self.meter.idle.get("device"))
+        self._write_peaks("after the warm-up", training)
+        self._write_peaks("from start to end", whole)
         if retries := allocations_done_again():
             writer.figure("allocations that had to give memory back first", "times", [retries])
+
+    def _write_peaks(self, when: str, peaks: Mapping[str, float]) -> None:
+        for name, gib in peaks.items():
+            self.writer.figure(f"peak memory {when}, {name}", "GiB", [gib], idle=self.meter.idle.get("device"))
 
 
 def lydite(

@@ -22,39 +22,24 @@ def trl(given: argparse.Namespace, writer: Writer) -> None:
     parts, meter, work = Parts(), Meter(), work_of(given)
     with parts.part("import"):
         import torch
-        from benchmarks.gpu.plugin import letters
-        from datasets import Dataset
         from peft import LoraConfig
         from transformers import AutoTokenizer, BitsAndBytesConfig
         from trl import GRPOConfig, GRPOTrainer
-    folder, output = model_folder(given.models, given.model), given.logs / f"run-{writer.arm}"
-    count = given.warm_up + given.repeats
-    prompts = letters(length=given.prompt, size=count * given.sequences // given.group)
+    folder = model_folder(given.models, given.model)
     rolled: list[float] = []
     with parts.part("weights and engine"):
         trainer: Any = GRPOTrainer(
             model=str(folder),
             reward_funcs=coins,
             args=GRPOConfig(
-                output_dir=str(output),
-                report_to="none",
-                save_strategy="no",
-                logging_steps=1,
-                disable_tqdm=True,
-                max_steps=count,
-                learning_rate=LEARNING_RATE,
-                per_device_train_batch_size=given.micro_batch,
-                gradient_accumulation_steps=given.sequences // given.micro_batch,
-                num_generations=given.group,
-                max_completion_length=given.new,
-                generation_kwargs={"ignore_eos": True},
+                **asked(given, writer),
                 model_init_kwargs={"dtype": "bfloat16"},
                 use_vllm=True,
                 vllm_mode="colocate",
                 vllm_gpu_memory_utilization=given.peer_memory,
                 vllm_max_model_length=given.prompt + given.new,
             ),
-            train_dataset=Dataset.from_list([{"prompt": one.prompt} for one in prompts]),
+            train_dataset=questions(given),
             rollout_func=fixed_rollout(work, rolled) if given.ragged else None,
             processing_class=AutoTokenizer.from_pretrained(folder, padding_side="left"),
             quantization_config=BitsAndBytesConfig(
@@ -68,6 +53,34 @@ def trl(given: argparse.Namespace, writer: Writer) -> None:
             ),
         )
     drive(trainer, Steps(given, meter, parts, writer), rolled if given.ragged else None)
+
+
+def asked(given: argparse.Namespace, writer: Writer) -> dict[str, Any]:
+    """The settings of GRPOConfig that say the work, and that nothing is written but the log of each step."""
+    return {
+        "output_dir": str(given.logs / f"run-{writer.arm}"),
+        "report_to": "none",
+        "save_strategy": "no",
+        "logging_steps": 1,
+        "disable_tqdm": True,
+        "max_steps": given.warm_up + given.repeats,
+        "learning_rate": LEARNING_RATE,
+        "per_device_train_batch_size": given.micro_batch,
+        "gradient_accumulation_steps": given.sequences // given.micro_batch,
+        "num_generations": given.group,
+        "max_completion_length": given.new,
+        "generation_kwargs": {"ignore_eos": True},
+    }
+
+
+def questions(given: argparse.Namespace) -> Any:
+    """The prompts of all steps, as a dataset."""
+    from benchmarks.gpu.plugin import letters
+    from datasets import Dataset
+
+    steps = given.warm_up + given.repeats
+    prompts = letters(length=given.prompt, size=steps * given.sequences // given.group)
+    return Dataset.from_list([{"prompt": one.prompt} for one in prompts])
 
 
 def drive(trainer: Any, steps: Steps, generated: list[float] | None = None) -> None:

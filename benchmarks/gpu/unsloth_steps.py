@@ -13,8 +13,8 @@ from benchmarks.gpu.make import model_folder
 from benchmarks.gpu.meter import Meter, Parts
 from benchmarks.gpu.results import Writer
 from benchmarks.gpu.shapes import LINEARS, LORA_ALPHA, LORA_RANK
-from benchmarks.gpu.steps import LEARNING_RATE, Steps
-from benchmarks.gpu.trl_steps import coins, drive
+from benchmarks.gpu.steps import Steps
+from benchmarks.gpu.trl_steps import asked, coins, drive, questions
 from benchmarks.gpu.work import Work, work_of
 
 
@@ -24,15 +24,10 @@ def unsloth(given: argparse.Namespace, writer: Writer) -> None:
     with parts.part("import"):
         from unsloth import FastLanguageModel  # isort: skip - it changes what is imported after it
 
-        from benchmarks.gpu.plugin import letters
-        from datasets import Dataset
         from trl import GRPOConfig, GRPOTrainer
-    folder, output = model_folder(given.models, given.model), given.logs / f"run-{writer.arm}"
-    count = given.warm_up + given.repeats
-    prompts = letters(length=given.prompt, size=count * given.sequences // given.group)
     with parts.part("weights and engine"):
         model, tokenizer = FastLanguageModel.from_pretrained(
-            model_name=str(folder),
+            model_name=str(model_folder(given.models, given.model)),
             max_seq_length=given.prompt + given.new,
             load_in_4bit=True,
             fast_inference=True,
@@ -50,21 +45,8 @@ def unsloth(given: argparse.Namespace, writer: Writer) -> None:
             model=model,
             processing_class=tokenizer,
             reward_funcs=coins,
-            args=GRPOConfig(
-                output_dir=str(output),
-                report_to="none",
-                save_strategy="no",
-                logging_steps=1,
-                disable_tqdm=True,
-                max_steps=count,
-                learning_rate=LEARNING_RATE,
-                per_device_train_batch_size=given.micro_batch,
-                gradient_accumulation_steps=given.sequences // given.micro_batch,
-                num_generations=given.group,
-                max_completion_length=given.new,
-                generation_kwargs={"ignore_eos": True},
-            ),
-            train_dataset=Dataset.from_list([{"prompt": one.prompt} for one in prompts]),
+            args=GRPOConfig(**asked(given, writer)),
+            train_dataset=questions(given),
         )
     if given.ragged:
         fix_limits(model.vllm_engine, work)
