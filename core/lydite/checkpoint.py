@@ -8,13 +8,14 @@ before is taken.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Final, cast
+from typing import Any, Final
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -158,7 +159,7 @@ def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
 
 
-def _write(path: Path, content: bytes) -> str:
+def _write(path: Path, content: bytes | memoryview) -> str:
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -167,33 +168,11 @@ def _write(path: Path, content: bytes) -> str:
 
 
 def _write_torch(path: Path, content: Mapping[str, Any]) -> str:
-    with path.open("wb") as file:
-        noting = _Noting(file)
-        try:
-            torch.save(dict(content), cast("IO[bytes]", noting))  # it asks write and flush of it, and no more
-        except RuntimeError as error:  # torch reports a full disk as its own error, in words that do not say so
-            raise (noting.failed or OSError(str(error).splitlines()[0])) from error
-        file.flush()
-        os.fsync(file.fileno())
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-class _Noting:
-    """A file that keeps the error of a write, in which torch's zip writer loses it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.failed: OSError | None = None
-
-    def write(self, content: bytes) -> int:
-        try:
-            return self._file.write(content)
-        except OSError as error:
-            self.failed = error
-            raise
-
-    def flush(self) -> None:
-        self._file.flush()
+    # Not into the file itself: what its write raises, a full disk or a signal's interruption, torch's zip writer turns
+    # into an error of its own, in words that do not say so.
+    written = io.BytesIO()
+    torch.save(dict(content), written)
+    return _write(path, written.getbuffer())
 
 
 def _bytes_of(content: Any) -> int:
