@@ -35,9 +35,9 @@ FILES = 64
 _leave, _write = os._exit, os.write  # as they are now, before a program may put others in their place
 
 
-def become_program(job: dict[str, Any], case: dict[str, Any], token: bytes, note: int, out: int) -> None:
-    """Turns this process into the program, run for one case. Never returns."""
-    confine.die_with_parent()
+def become_program(job: dict[str, Any], case: dict[str, Any], token: bytes, note: int, out: int, driver: int) -> None:
+    """Turns this process, a fork of the driver, into the program, run for one case. Never returns."""
+    confine.die_with(driver)
     script = job["kind"] == "script"
     null = os.open(os.devnull, os.O_RDWR)
     stdin = case["stdin"].encode("utf-8", "surrogatepass") if script else b""

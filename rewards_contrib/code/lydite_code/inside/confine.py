@@ -77,8 +77,18 @@ def hide() -> None:
 
 
 def die_with_parent() -> None:
-    """Lets the kernel end this process when the one that started it ends."""
+    """Lets the kernel end this process when the one that started it ends, from now on."""
     _prctl(_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def die_with(parent: int) -> None:
+    """The same for a fork, which ends now where the process it was forked from has already ended.
+
+    A driver may be killed between its fork and the fork's request to the kernel, which then has nothing to tell.
+    """
+    die_with_parent()
+    if os.getppid() != parent:
+        os._exit(70)
 
 
 def limit(*, memory: int, cpu_seconds: int, file_bytes: int, files: int) -> None:

@@ -78,12 +78,13 @@ def _run(job: dict[str, Any], case: dict[str, Any], private: tuple[int, ...]) ->
     note_in, note_out = os.pipe()
     out_in, out_out = os.pipe()
     token = os.urandom(16).hex().encode()
+    driver = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
             for fd in (*private, note_in, out_in):
                 os.close(fd)
-            child.become_program(job, case, token, note_out, out_out)
+            child.become_program(job, case, token, note_out, out_out, driver)
         finally:
             os._exit(70)
     os.close(note_out)
