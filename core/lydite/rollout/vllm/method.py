@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lydite.kernels import nf4_linear
 from lydite.kernels.nf4_linear import FUSED_ROWS
+from lydite.kernels.switch import is_on
 from lydite.policy.head import head_product
 from lydite.rollout.vllm.binding import Binding, Group
 
@@ -36,13 +37,16 @@ def product(group: Group, x: Tensor, bias: Tensor | None) -> Tensor:
         return out
     flat = x.reshape(-1, x.shape[-1])
     low = nn.functional.linear(flat, group.lora_a)
-    return torch.addmm(out.view(-1, out.shape[-1]), low, group.lora_b.t(), alpha=group.scaling).view(out.shape)
+    # In place: a sum of its own would begin with a copy of the product, one more launch for each layer and token.
+    out.view(-1, out.shape[-1]).addmm_(low, group.lora_b.t(), alpha=group.scaling)
+    return out
 
 
 def _frozen_product(group: Group, x: Tensor, bias: Tensor | None) -> Tensor:
     if group.whole is not None:
         return nn.functional.linear(x, group.whole, bias)
-    if x.is_cuda and x.numel() // x.shape[-1] <= FUSED_ROWS and all(one is not None for one in group.nf4):
+    few = x.numel() // x.shape[-1] <= FUSED_ROWS and is_on("nf4_linear", x.device)
+    if few and all(one is not None for one in group.nf4):
         return _few_rows_product(group, x, bias)
     whole = torch.empty(group.shape, dtype=x.dtype, device=x.device)
     group.unpack_into(whole)
@@ -51,9 +55,13 @@ def _frozen_product(group: Group, x: Tensor, bias: Tensor | None) -> Tensor:
 
 def _few_rows_product(group: Group, x: Tensor, bias: Tensor | None) -> Tensor:
     """The product without the weight in memory: at few rows its bytes are what takes the time."""
-    outs = [nf4_linear(x, packed) for packed in group.nf4 if packed is not None]
-    out = outs[0] if len(outs) == 1 else torch.cat(outs, dim=-1)
-    return out if bias is None else out + bias
+    columns = group.shape[0]
+    out = torch.empty((*x.shape[:-1], columns), dtype=x.dtype, device=x.device)
+    parts = out.view(-1, columns).split([part.rows for part in group.parts], dim=1)
+    for packed, part in zip(group.nf4, parts, strict=True):
+        assert packed is not None
+        nf4_linear(x, packed, part)
+    return out if bias is None else out.add_(bias)
 
 
 @cache
