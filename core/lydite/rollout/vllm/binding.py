@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from lydite.policy.adapter import ADAPTER
 from lydite.policy.nf4 import is_nf4
 
 T = TypeVar("T")
+
+_SPACING: Final = 128  # numbers of 2 bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +120,9 @@ class Binding:
         self.unpack = unpack
         """True when 4-bit layers get a 16-bit copy to roll out with."""
         self.groups: dict[str, Group] = {}
+        self._copies: Tensor | None = None
+        """One piece of memory for the 16-bit copies of all 4-bit layers, and how much of it is given out."""
+        self._given = 0
         causal = policy.causal
         self._linears: dict[str, tuple[Any, Any]] = {}
         for name, module in causal.named_modules():
@@ -186,11 +191,41 @@ class Binding:
             shared += [group.whole] if group.whole is not None else []
         return {tensor.data_ptr() for tensor in shared}
 
+    def make_copy(self, group: Group) -> None:
+        """Gives the group room for a 16-bit copy of its weights, in the memory pool of the thread that asks.
+
+        All groups' copies lie in one piece: where the engine gives its memory back between rollouts, vLLM hands every
+        piece to the driver and fetches it again by itself.
+        """
+        rows, columns = group.shape
+        size = _spaced(rows * columns)
+        if self._copies is None:
+            packed = (one for one, _ in self._linears.values() if is_nf4(one))
+            whole = sum(_spaced(one.out_features * one.in_features) for one in packed)
+            self._copies = torch.zeros(whole, dtype=self.policy.dtype, device=self.policy.device)
+        if self._given + size <= len(self._copies):
+            group.whole = self._copies[self._given : self._given + rows * columns].view(rows, columns)
+            self._given += size
+        else:  # it has parts in 16 bit as well, which the piece was not sized for
+            group.whole = torch.zeros(rows, columns, dtype=self.policy.dtype, device=self.policy.device)
+
+    def drop_copies(self) -> None:
+        """Forgets the 16-bit copies, and with them their memory."""
+        self._copies = None
+        for group in self.groups.values():
+            if group.packed:
+                group.whole = None
+
     def unpack_all(self) -> None:
         """Fills the 16-bit copies anew."""
         for group in self.groups.values():
             if group.packed and group.whole is not None:
                 group.unpack_into(group.whole)
+
+
+def _spaced(numbers: int) -> int:
+    """The numbers up to where the next copy may begin: products read fastest from multiples of 256 bytes."""
+    return -(-numbers // _SPACING) * _SPACING
 
 
 def outside_pool(make: Callable[[], T]) -> T:

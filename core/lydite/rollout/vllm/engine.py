@@ -114,9 +114,7 @@ class VllmEngine:
         self._llm = None
         self._holds = "nothing"
         VllmEngine._alive = None
-        for group in self._binding.groups.values():
-            if group.packed:
-                group.whole = None
+        self._binding.drop_copies()
         if self.policy.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -91,7 +91,7 @@ def register() -> None:
             binding = bound()
             group = binding.group(self._prefix, output_partition_sizes, self._names)
             if group.packed and binding.unpack:
-                group.whole = torch.zeros(group.shape, dtype=params_dtype, device=binding.policy.device)
+                binding.make_copy(group)
             self.group = group
             if group.packed:
                 for place, part in enumerate(group.parts):
