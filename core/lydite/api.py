@@ -16,6 +16,7 @@ from lydite.configfile import config_difference, read_config, write_config
 from lydite.distributed import Processes, SharedEngine, current, joined, load_shared_policy
 from lydite.environments.episodes import with_environment
 from lydite.errors import ConfigError, MissingExtraError, WriteError
+from lydite.kernels.compiled import count_programs
 from lydite.manifest import make_manifest, plugin_changes
 from lydite.measure import settled_objects
 from lydite.observers import tell_finish, tell_start
@@ -169,6 +170,7 @@ def _train_in(folder: RunFolder, prepared: Prepared, policy: Policy | None, *, r
     config = prepared.config
     if policy is None:
         policy = load_shared_policy(config, prepared.plugins)
+    count_programs(policy.device)  # the engine's start compiles some
     engine = player = make_engine(config, policy)
     try:
         player = with_environment(engine, prepared.environments, policy)

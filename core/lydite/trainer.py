@@ -18,6 +18,7 @@ from lydite.environments import episode_figures
 from lydite.errors import EngineError, ProcessError
 from lydite.evaluate import evaluate
 from lydite.kept_rollouts import save_rollouts
+from lydite.kernels.compiled import count_programs, told
 from lydite.learner import Learner
 from lydite.lengths import lengths
 from lydite.measure import Stopwatch, memory
@@ -72,6 +73,7 @@ class Trainer:
             prepared.config.train.max_steps,
             lambda text: policy.tokenizer(text, add_special_tokens=False).input_ids,
         )
+        self._programs = count_programs(policy.device)
         self._step = 0  # the one under way
         self._saved_step = 0
         self._saved_in = 0.0
@@ -105,6 +107,7 @@ class Trainer:
         self._sentinels.canary(self.progress.step)
         if self.progress.step == 0:
             self._first_evaluation()
+        self._compiled("the start")
         while self.progress.step < train.max_steps and self._stopped_by() is None:
             step = self._step = self.progress.step + 1
             watch = Stopwatch(self._policy.device)
@@ -241,9 +244,19 @@ class Trainer:
         held = memory(self._policy.device)
         between = {f"between/{part}": seconds for part, seconds in current().take_spent().items()}
         spent = {"time/checkpoint": self._saved_in, **watch.seconds, **between}
+        compiled = self._compiled(f"step {self._step}")
         self._saved_in = 0.0
         self.progress.seconds += watch.total
         self.progress.generated_seconds += spent["time/generate"]
         self.progress.peak_memory_bytes = max(self.progress.peak_memory_bytes, held["memory/peak_bytes"])
         speed = {"tokens_per_second": sampled / spent["time/generate"]}
-        return {"step_time": watch.total, **spent, **speed, **held, **scored.timings}
+        return {"step_time": watch.total, **spent, **speed, **held, **compiled, **scored.timings}
+
+    def _compiled(self, when: str) -> dict[str, float]:
+        """Programs for the GPU that have been compiled or read since the last time, and the seconds of it."""
+        if self._programs is None:
+            return {}
+        counted = self._programs.take()
+        if self._folder.writes and (line := told(when, counted)):
+            logger.info(line)
+        return {"kernels/compiled": float(counted.anew), "kernels/compile_seconds": counted.seconds}

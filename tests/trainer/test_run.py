@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 
 import lydite
 from lydite import trainer
+from lydite.kernels.compiled import Compiled
 
 Numbers = Callable[[Path], dict[str, bytes]]
 
@@ -113,3 +115,19 @@ def test_accumulated_gradients_are_those_of_one_batch(quick: dict[str, Any]) -> 
     assert figures[0]["grad_norm"] > 1e-3
     for name in ("grad_norm", "loss", "entropy"):
         assert figures[1][name] == pytest.approx(figures[0][name], rel=1e-4, abs=1e-7), name
+
+
+def test_the_log_says_which_steps_waited_for_programs(
+    quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a GPU, where the start reads two programs, the first step compiles three and no later one any."""
+    waits = iter([Compiled(0, 2, 0.5), Compiled(3, 0, 4.0), *[Compiled()] * 3])
+    monkeypatch.setattr(trainer, "count_programs", lambda _: SimpleNamespace(take=lambda: next(waits)))
+    with caplog.at_level("INFO", logger="lydite"):
+        run = lydite.train(quick, display="none")
+    assert [one for one in caplog.messages if one.startswith("kernels:")] == [
+        "kernels: the start waited 0.5 s for 2 programs that an earlier run left",
+        "kernels: step 1 waited 4.0 s for 3 programs to be compiled",
+    ]
+    timings = [(one["kernels/compiled"], one["kernels/compile_seconds"]) for one in log(run.folder, "timings")]
+    assert timings == [(3.0, 4.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0)]
