@@ -17,6 +17,7 @@ from benchmarks.gpu import ours, steps
 from benchmarks.gpu.arms import Arm, add_arguments, run
 from benchmarks.gpu.ballast import take_no_more_than
 from benchmarks.gpu.results import Writer
+from benchmarks.gpu.trace import add_option
 from benchmarks.gpu.work import shape_of
 
 
@@ -44,6 +45,7 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=1, help="steps that do not count")
     parser.add_argument("--repeats", type=int, default=1, help="steps that do")
     parser.add_argument("--engine", choices=("vllm", "hf"), default="vllm")
+    add_option(parser)
     add_arguments(parser, ARMS, ",".join(ARMS))
     given = parser.parse_args()
     given.model, given.ragged, given.micro_batch = "l70", False, 4

@@ -18,6 +18,7 @@ from benchmarks.gpu.arms import Arm, add_arguments, run
 from benchmarks.gpu.rollouts import make
 from benchmarks.gpu.shapes import SHAPES
 from benchmarks.gpu.steps import lydite
+from benchmarks.gpu.trace import add_option
 from benchmarks.gpu.trl_steps import trl
 from benchmarks.gpu.unsloth_steps import unsloth
 from benchmarks.gpu.work import SCENARIOS
@@ -28,6 +29,7 @@ ARMS = {
     "lydite": Arm(partial(lydite, profile="defaults"), True, 400, LOGGED),
     "lydite-small": Arm(partial(lydite, profile="small"), True, 500, LOGGED),
     "lydite-card": Arm(partial(lydite, profile="card"), True, 400, LOGGED),
+    "lydite-card-compiled": Arm(partial(lydite, profile="card-compiled"), True, 500, LOGGED),
     "lydite-bursts": Arm(partial(lydite, profile="bursts"), True, 400, LOGGED),
     "lydite-card-bursts": Arm(partial(lydite, profile="card-bursts"), True, 400, LOGGED),
     "lydite-fast": Arm(partial(lydite, profile="fast"), True, 400, LOGGED),
@@ -57,6 +59,7 @@ def main() -> None:
         type=float,
         help="share of the GPU that TRL and Unsloth are told to give vLLM; 0.15, for l8 0.3",
     )
+    add_option(parser)
     parser.add_argument("--engine", choices=("vllm", "hf"), default="vllm", help="lydite's engine")
     add_arguments(parser, ARMS, ",".join(ARMS))
     given = parser.parse_args()

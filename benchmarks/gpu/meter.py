@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import threading
@@ -13,6 +14,8 @@ from typing import Any, Final
 
 EVERY: Final = 0.02
 """Seconds between samples: peaks of a training step last longer than this."""
+LISTING: Final = 25
+"""Of so many samples one asks what each process holds as well, which keeps the driver from its work for longer."""
 _GIB: Final = 2**30
 # What vLLM says of its own start, at its log level INFO.
 _SAID: Final = (
@@ -35,7 +38,7 @@ class Meter:
         self._nvml, self._handle = _open()
         self._peaks: dict[str, float] = {}
         self._lock = threading.Lock()
-        self.idle = self._sample() if self._nvml is not None else {}
+        self.idle = self._sample(processes=True) if self._nvml is not None else {}
         """GiB that were in use already."""
         self._thread = threading.Thread(target=self._watch, daemon=True, name="memory")
         self._thread.start()
@@ -54,7 +57,7 @@ class Meter:
         """The peaks since the last `reset`, in GiB."""
         import torch
 
-        self._take(self._sample())
+        self._take(self._sample(processes=True))
         with self._lock:
             found = dict(self._peaks)
         if "device" in found:
@@ -67,8 +70,8 @@ class Meter:
         return found
 
     def _watch(self) -> None:
-        while True:
-            self._take(self._sample())
+        for number in itertools.count():
+            self._take(self._sample(processes=number % LISTING == 0))
             time.sleep(EVERY)
 
     def _take(self, sample: dict[str, float]) -> None:
@@ -76,12 +79,14 @@ class Meter:
             for name, value in sample.items():
                 self._peaks[name] = max(value, self._peaks.get(name, 0.0))
 
-    def _sample(self) -> dict[str, float]:
+    def _sample(self, *, processes: bool) -> dict[str, float]:
         if self._nvml is None:
             import psutil
 
             return {"process": psutil.Process().memory_info().rss / _GIB}
         found = {"device": self._nvml.nvmlDeviceGetMemoryInfo(self._handle).used / _GIB}
+        if not processes:
+            return found
         running = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)
         own = [one.usedGpuMemory for one in running if one.usedGpuMemory is not None]
         if own:  # not told on every machine

@@ -52,6 +52,7 @@ PROFILES: Final = {
     "big": replace(SMALL, train=SMALL.train | {"micro_batch_tokens": 1024}),
     # lydite's own choices on a card of `--card` GiB, in passes that such a card has room for.
     "card": Profile(train={"micro_batch_tokens": ROOM}, on_card=True),
+    "card-compiled": Profile(engine={"compile": True}, train={"micro_batch_tokens": ROOM}, on_card=True),
     "bursts": Profile(engine={"num_scheduler_steps": BURST}, train={"micro_batch_tokens": LARGE}),
     "card-bursts": Profile(engine={"num_scheduler_steps": BURST}, train={"micro_batch_tokens": ROOM}, on_card=True),
     # Nothing is computed again: 8B keeps about 3 MB for each token, so half as many of them stand beside the weights.

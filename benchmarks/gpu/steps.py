@@ -18,9 +18,12 @@ from benchmarks.gpu.make import model_folder
 from benchmarks.gpu.meter import Meter, Parts, now
 from benchmarks.gpu.profiles import PROFILES
 from benchmarks.gpu.results import Writer
+from benchmarks.gpu.trace import trace_generation, trace_update
 from benchmarks.gpu.work import PEAK, Work, fix_lengths, shape_of, training_flops, work_of
 
 LEARNING_RATE: Final = 1e-5
+AWAKE: Final = 1e-3
+"""Seconds that waking takes at least: what is shorter found the engine awake."""
 
 
 @dataclass
@@ -96,6 +99,7 @@ def _lydite(given: argparse.Namespace, writer: Writer, name: str, load: Callable
     logging.getLogger("lydite").setLevel(logging.INFO)  # the arm's log says what was planned
     parts, meter, profile, work = Parts(), Meter(), PROFILES[name], work_of(given)
     folder, output = model_folder(given.models, given.model), given.logs / f"run-{writer.arm}"
+    counted = given.warm_up + given.repeats
     with parts.part("import"):
         import transformers  # noqa: F401 - the import is what is timed
 
@@ -107,7 +111,7 @@ def _lydite(given: argparse.Namespace, writer: Writer, name: str, load: Callable
     shutil.rmtree(output, ignore_errors=True)
     config = ours.run_config(
         folder, output=output, prompt=given.prompt, new=given.new, sequences=given.sequences, group=given.group,
-        micro_batch=profile.micro_batch or given.micro_batch, steps=given.warm_up + given.repeats, quantization="nf4",
+        micro_batch=profile.micro_batch or given.micro_batch, steps=counted + 2 * given.trace, quantization="nf4",
         engine={"use": given.engine, **(profile.engine if given.engine == "vllm" else {})},
         train={"learning_rate": LEARNING_RATE, **profile.train},
     )  # fmt: skip
@@ -119,21 +123,32 @@ def _lydite(given: argparse.Namespace, writer: Writer, name: str, load: Callable
     steps = Steps(given, meter, parts, writer)
     begun = now()
     handovers: list[float] = []
+    waking: list[float] = []
+    sleeping: list[float] = []
 
     def told(report: Any) -> None:
         if not steps.ends:  # the first step has ended; when it began is known from its own clock
             steps.begin()
             steps.ends[0] -= report.timings["step_time"]
             parts.seconds["engine"] = steps.ends[0] - begun
-        steps.end()
+        if report.step <= counted:
+            steps.end()
+        if report.step == counted:
+            steps.write(writer)
 
     make_engine = api.make_engine
 
     def engine_of(config: Any, policy: Any) -> Any:
-        nonlocal handovers
+        nonlocal handovers, waking, sleeping
         engine = make_engine(config, policy)
         fix_lengths(engine, policy, work.lengths)
         handovers = timed(engine, "take_adapter")
+        if hasattr(engine, "_wake"):  # vLLM, which gives memory back between rollouts where it is short
+            waking, sleeping = timed(engine, "_wake"), timed(engine, "_sleep")
+        if given.trace:
+            trace_update(counted + 1, given.logs / f"trace-{writer.arm}-update.txt", writer)
+            file = given.logs / f"trace-{writer.arm}-generation.txt"
+            trace_generation(engine, counted + 2, len(work.lengths), file, writer)
         return engine
 
     TOLD.append(told)
@@ -141,16 +156,25 @@ def _lydite(given: argparse.Namespace, writer: Writer, name: str, load: Callable
     Trainer._save = lambda self: None  # its last step always writes a checkpoint; TRL is told to write none
     result = api.train(config, rewards={"coin": coin}, policy=policy, display="none")
     _check_lengths(result.folder / "completions.jsonl", work)
-    steps.write(writer)
-    timings = [json.loads(line) for line in (result.folder / "timings.jsonl").read_text().splitlines()]
+    timings = _lines(result.folder / "timings.jsonl")
+    measured = timings[given.warm_up : counted]
     for metric, key in (("generation", "generate"), ("training", "train"), ("reward", "score"), ("sentinels",) * 2):
-        writer.figure(metric, "s", [one.get(f"time/{key}", 0.0) for one in timings][given.warm_up :])
+        writer.figure(metric, "s", [one.get(f"time/{key}", 0.0) for one in measured])
     # The first adapter is handed over before the first step.
-    writer.figure("hand-over of weights", "s", handovers[1 + given.warm_up :])
-    training = [one["time/train"] for one in timings][given.warm_up :]
-    write_speed(writer, given, work, training, shared=profile.shares)
-    metrics = (result.folder / "metrics.jsonl").read_text().splitlines()
-    write_gap(writer, [json.loads(line) for line in metrics][given.warm_up :])
+    writer.figure("hand-over of weights", "s", handovers[1 + given.warm_up : 1 + counted])
+    for metric, seconds in (("engine wakes", waking), ("engine sleeps", sleeping)):
+        if told_of := [one for one in seconds if one > AWAKE][-given.repeats :]:
+            writer.figure(metric, "s", told_of)
+    for metric, some in (("in the warm-up", timings[: given.warm_up]), ("after the warm-up", measured)):
+        if some and "kernels/compiled" in some[0]:
+            writer.figure(f"programs compiled {metric}", "programs", [sum(one["kernels/compiled"] for one in some)],
+                          seconds=round(sum(one["kernels/compile_seconds"] for one in some), 2))  # fmt: skip
+    write_speed(writer, given, work, [one["time/train"] for one in measured], shared=profile.shares)
+    write_gap(writer, _lines(result.folder / "metrics.jsonl")[given.warm_up : counted])
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def write_speed(
