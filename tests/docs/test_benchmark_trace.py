@@ -39,7 +39,7 @@ def flat(pairs: list[tuple[float, float]]) -> list[float]:
 
 
 def test_kernels_beside_each_other_are_one_stretch_of_work(trace: Any, gpu: Any, host: Any) -> None:
-    events = [gpu("b", 4, 3), gpu("a", 0, 5), gpu("c", 6, 1), gpu("d", 12, 2), host("mm", 0, 50)]
+    events = [gpu("b", 4, 3), gpu("a", 0, 5), gpu("inside", 1, 1), gpu("c", 6, 1), gpu("d", 12, 2), host("mm", 0, 50)]
     assert flat(trace.work(events)) == pytest.approx([0.0, 7 * MS, 12 * MS, 14 * MS])
 
 
