@@ -39,7 +39,7 @@ from lydite.kernels import kernel_states
 # sums have another order, and an exponential's error grows with its argument.
 ALLOWED = {
     "nf4_dequantise": (0, 0), "nf4_linear": (2, 16), "logps": (2, 128), "rmsnorm": (2, 16), "rope": (0, 0),
-    "merge": (2, 64),
+    "merge": (2, 64), "draw": (2, 64),
     "glu": (2, 64),  # seen on an H100: 40, where gelu_tanh's tail is 1e-7 and torch's own rounding is coarser
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from lydite.kernels import Nf4Weight, dequantise_into, gated, nf4_linear, nf4_weight_of, rms_norm, rotate
 from lydite.kernels.merge import add_rows, merge_into
 from lydite.kernels.reference import dequantise_reference
+from lydite.policy.sampler import Draw, draw_tokens
 
 CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
@@ -313,16 +314,54 @@ def merge_big() -> Case:
     return merge_case(BIG // 4096 + 5, 32, 128, torch.bfloat16, skipped=0)
 
 
+# A token of each row; each uniform number is in the middle of a token's share, where no order of sums draws another.
+
+
+def draw_case(rows: int, vocabulary: int, dtype: torch.dtype, temperature: float = 1.0) -> Case:
+    logits = drawn(rows, vocabulary, dtype=dtype, scale=4)
+    shares = (logits.double() / temperature).softmax(-1)
+    tokens = torch.multinomial(shares.float(), 1)
+    uniform = (shares.cumsum(-1).gather(1, tokens) - shares.gather(1, tokens) / 2)[:, 0]
+    return drawing(logits, uniform, temperature)
+
+
+def drawing(logits: Tensor, uniform: Tensor, temperature: float = 1.0) -> Case:
+    def call(logits: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        token, logp = draw_tokens(logits, uniform, Draw(temperature))
+        return token.float(), logp
+
+    label = f"{named(logits.dtype)} {list(logits.shape)}"
+    return Case("draw", label, call, others=(logits, uniform), traffic=(logits.nbytes, 0))
+
+
+def draw_cases(tiny: bool) -> Iterator[Case]:
+    for dtype in DTYPES:
+        yield draw_case(3 if tiny else 67, 5000 if tiny else 151_936, dtype)
+        yield draw_case(2 if tiny else 301, 777, dtype, 0.7)
+
+
+def draw_timed(tiny: bool) -> Iterator[Case]:
+    for rows in (2,) if tiny else (32, 256):
+        yield draw_case(rows, 1000 if tiny else 151_936, torch.float32)
+
+
+def draw_big() -> Case:
+    rows, vocabulary = BIG // 262_144 + 8, 262_144
+    logits = torch.full((rows, vocabulary), -torch.inf, dtype=torch.bfloat16, device=DEVICE)
+    logits.scatter_(1, torch.randint(vocabulary, (rows, 1), device=DEVICE), 0.0)  # the one that can be drawn
+    return drawing(logits, torch.rand(rows, dtype=torch.float64, device=DEVICE))
+
+
 CASES = {
     "nf4_dequantise": dequantise_cases, "nf4_linear": linear_cases, "logps": logps_cases, "rmsnorm": norm_cases,
-    "rope": rope_cases, "glu": glu_cases, "merge": merge_cases,
+    "rope": rope_cases, "glu": glu_cases, "merge": merge_cases, "draw": draw_cases,
 }  # fmt: skip
 TIMED = {
     "nf4_dequantise": dequantise_timed, "nf4_linear": linear_timed, "logps": logps_timed, "rmsnorm": norm_timed,
-    "rope": rope_timed, "glu": glu_timed, "merge": merge_timed,
+    "rope": rope_timed, "glu": glu_timed, "merge": merge_timed, "draw": draw_timed,
 }  # fmt: skip
 # Bytes a number, inputs and results together, and the case.
 BIG_CASES = {
     "nf4_dequantise": (2.6, dequantise_big), "rmsnorm": (6.0, norm_big), "rope": (8.0, rope_big), "glu": (8.0, glu_big),
-    "merge": (10.0, merge_big),
+    "merge": (10.0, merge_big), "draw": (2.1, draw_big),
 }  # fmt: skip

@@ -127,6 +127,7 @@ def _lydite(given: argparse.Namespace, writer: Writer, name: str, load: Callable
     sleeping: list[float] = []
 
     def told(report: Any) -> None:
+        nonlocal waking, sleeping
         if not steps.ends:  # the first step has ended; when it began is known from its own clock
             steps.begin()
             steps.ends[0] -= report.timings["step_time"]
@@ -135,6 +136,7 @@ def _lydite(given: argparse.Namespace, writer: Writer, name: str, load: Callable
             steps.end()
         if report.step == counted:
             steps.write(writer)
+            waking, sleeping = [*waking], [*sleeping]  # the engine wakes for what is traced as well
 
     make_engine = api.make_engine
 

@@ -20,18 +20,22 @@ from benchmarks.gpu.results import Writer
 
 LISTED: Final = 30
 """Rows of a table."""
+WIDTH: Final = 140
+"""Characters of a name: what tells kernels apart is far behind in the names that C++ gives them."""
 TOKENS: Final = 64
 """Decode steps of a batch that are traced: they are alike, and a trace of all takes minutes to read."""
 PAUSE: Final = 0.002
 """Seconds for which the GPU has nothing to do before it is told."""
 _DRIVER: Final = re.compile(r"cuda[A-Z]|cu[A-Z]")
 _MEMORY: Final = re.compile(r"cuda(Malloc|Free)|cuMem(Create|Map|Unmap|Release|SetAccess)")
-_LAUNCHES: Final = re.compile(r"cu(da)?Launch|cudaGraphLaunch")
+_LAUNCHES: Final = re.compile(r"cu(da)?(Graph)?Launch(?!Host)")
+_PART: Final = "the traced part"
+"""Its event among those of the trace: from where to where it goes, by the trace's own clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that took time, in seconds from the beginning of the trace."""
+    """Something that took time, in seconds from the beginning of the traced part."""
 
     name: str
     begin: float
@@ -108,32 +112,43 @@ def alone(events: Iterable[Event]) -> list[Event]:
 
 
 def meanwhile(events: Iterable[Event], begin: float, seconds: float) -> str:
-    """The innermost of the host's events that took at least half of that time; without one it was Python itself."""
+    """The innermost of the host's events that took at least half of that time.
+
+    Without one it was Python itself, or what torch does not see, and beside it the event that took most of the time.
+    """
 
     def shared(one: Event) -> float:
         return min(one.end, begin + seconds) - max(one.begin, begin)
 
-    around = [one for one in events if one.thread is not None and shared(one) >= seconds / 2]
-    return min(around, key=lambda one: one.seconds).name if around else "Python"
+    beside = [one for one in events if one.thread is not None and shared(one) > 0]
+    around = [one for one in beside if shared(one) >= seconds / 2]
+    if around:
+        return min(around, key=lambda one: one.seconds).name
+    longest = max(beside, key=shared, default=None)
+    return "Python" if longest is None else f"Python, and for {shared(longest) * 1e3:.1f} ms {longest.name}"
 
 
 def describe(title: str, events: Sequence[Event], wall: float) -> str:
     """The trace as a text."""
     gpu, host = [one for one in events if one.thread is None], [one for one in events if one.thread is not None]
+    own = _table("on the host, without what each called", in_all(alone(host)))
+    if not gpu:
+        return "\n".join([f"{title}: {wall:.3f} s, traced", "no kernel or copy of a GPU was recorded", *own]) + "\n"
     stretches = work(events)
     busy = sum(end - begin for begin, end in stretches)
     waits = pauses(stretches, wall)
+    share = f"{busy:.3f} s, {100 * busy / wall:.0f} %"
     lines = [
         f"{title}: {wall:.3f} s, traced",
-        f"the GPU was at work for {busy:.3f} s, {100 * busy / wall:.0f} %, on {len(gpu)} kernels and copies",
+        f"the GPU was at work for {share}, on {len(gpu)} kernels and copies, and idle for {wall - busy:.3f} s",
         f"it paused for {PAUSE * 1e3:g} ms or longer {len(waits)} times, {sum(one for _, one in waits):.3f} s in all",
         *_table("calls of the driver", in_all(one for one in host if _DRIVER.match(one.name))),
         *_table("on the GPU", in_all(gpu)),
-        *_table("on the host, without what each called", in_all(one for one in alone(host))),
+        *own,
         "",
         "the GPU's longest pauses: when, how long, and what the host was at",
         *(
-            f"  {begin * 1e3:10.1f} ms {seconds * 1e3:8.1f} ms  {meanwhile(host, begin, seconds)[:90]}"
+            f"  {begin * 1e3:10.1f} ms {seconds * 1e3:8.1f} ms  {meanwhile(host, begin, seconds)[:WIDTH]}"
             for begin, seconds in waits[:LISTED]
         ),
     ]
@@ -143,7 +158,7 @@ def describe(title: str, events: Sequence[Event], wall: float) -> str:
 def _table(title: str, rows: Sequence[Row]) -> list[str]:
     head = ["", f"{title}: seconds, times, microseconds each"]
     shown = [
-        f"  {row.seconds:9.4f} {row.count:8d} {1e6 * row.seconds / row.count:10.1f}  {row.name[:90]}"
+        f"  {row.seconds:9.4f} {row.count:8d} {1e6 * row.seconds / row.count:10.1f}  {row.name[:WIDTH]}"
         for row in rows[:LISTED]
     ]
     return head + (shown or ["  none"])
@@ -183,9 +198,11 @@ def trace_generation(engine: Any, step: int, sequences: int, file: Path, writer:
         steps += len(prompts) * sampling.num_generations == sequences  # a sentinel's question is smaller
         if steps != step:
             return generate(prompts, sampling, seed)
+        by_token = hasattr(engine, "_llm")
         with ExitStack() as open_trace:
-            open_trace.enter_context(traced("generation", file, writer))
-            if hasattr(engine, "_llm"):
+            extent = f"up to the engine's step {TOKENS}" if by_token else "the whole batch"
+            open_trace.enter_context(traced("generation", file, writer, extent=extent))
+            if by_token:
                 _after(engine._llm.llm_engine, TOKENS, open_trace.close)
             return generate(prompts, sampling, seed)
 
@@ -209,19 +226,20 @@ def _after(steps: Any, count: int, then: Callable[[], None]) -> None:
 
 
 @contextmanager
-def traced(title: str, file: Path, writer: Writer) -> Iterator[None]:
+def traced(title: str, file: Path, writer: Writer, *, extent: str = "all of it") -> Iterator[None]:
     """Traces what is done inside, and writes the text to the file and a few figures to the results."""
     import torch
-    from torch.profiler import ProfilerActivity, profile
+    from torch.profiler import ProfilerActivity, profile, record_function
 
     kinds = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])
     begun = now()
     with profile(activities=kinds) as profiler:
-        started = now()
-        yield
-        wall = now() - started
-    events = _events(profiler)
-    file.write_text(describe(title, events, wall))
+        now()
+        with record_function(_PART):
+            yield
+            now()
+    events, wall = of_part(profiler.profiler.kineto_results.events())
+    file.write_text(describe(f"{title}, {extent}", events, wall))
     busy = sum(end - begin for begin, end in work(events))
     host = [one.name for one in events if one.thread is not None]
     for what, unit, value in (
@@ -233,19 +251,26 @@ def traced(title: str, file: Path, writer: Writer) -> Iterator[None]:
         writer.figure(f"traced {title}, {what}", unit, [float(value)], tracing=round(now() - begun, 1))
 
 
-def _events(profiler: Any) -> list[Event]:
-    """What torch's profiler recorded, from the first event on."""
+def of_part(recorded: Sequence[Any]) -> tuple[list[Event], float]:
+    """What torch recorded of the traced part, and the part's seconds.
+
+    What the profiler itself asks of the driver before and behind it does not count. Nor does what torch tells of the
+    GPU for a stretch of the host's work that has a name, such as an optimiser's step: it is told as if the GPU had
+    been at work from the first kernel of it to the last.
+    """
     import torch
 
     gpu = torch.autograd.DeviceType.CUDA
-    found = profiler.profiler.kineto_results.events()
-    first = min((one.start_ns() for one in found), default=0)
-    return [
+    whole = next(one for one in recorded if one.name() == _PART and one.device_type() != gpu)
+    first, wall = whole.start_ns(), whole.duration_ns() / 1e9
+    events = [
         Event(
             one.name(),
             (one.start_ns() - first) / 1e9,
             one.duration_ns() / 1e9,
             None if one.device_type() == gpu else one.start_thread_id(),
         )
-        for one in found
+        for one in recorded
+        if one.name() != _PART and not (one.device_type() == gpu and one.is_user_annotation())
     ]
+    return [one for one in events if one.end > 0 and one.begin < wall], wall

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -88,6 +90,11 @@ def test_the_host_was_at_the_innermost_of_what_filled_the_pause(trace: Any, gpu:
     assert trace.meanwhile(events, 130 * MS, 10 * MS) == "Python"
 
 
+def test_where_nothing_filled_the_pause_the_longest_in_it_is_named_too(trace: Any, gpu: Any, host: Any) -> None:
+    events = [host("view", 1, 1), host("copy", 8, 5), host("mm", 3, 3), gpu("kernel", 0, 10)]
+    assert trace.meanwhile(events, 0.0, 10 * MS) == "Python, and for 3.0 ms mm"
+
+
 def test_the_text_answers_its_questions(trace: Any, gpu: Any, host: Any) -> None:
     events = [
         gpu("gemm", 0, 30), gpu("memcpy", 30, 10), gpu("gemm", 60, 20), host("aten::mm", 0, 5),
@@ -95,12 +102,67 @@ def test_the_text_answers_its_questions(trace: Any, gpu: Any, host: Any) -> None
     ]  # fmt: skip
     text = trace.describe("update", events, 0.1)
     driver = text.partition("calls of the driver")[2].partition("on the GPU")[0]
-    assert "the GPU was at work for 0.060 s, 60 %, on 3 kernels and copies" in text
+    assert "the GPU was at work for 0.060 s, 60 %, on 3 kernels and copies, and idle for 0.040 s" in text
     assert "2 times, 0.040 s in all" in text
     assert [line.split()[-1] for line in driver.splitlines()[1:] if line.strip()] == [
         "cudaMalloc", "cudaLaunchKernel", "cuMemMap",
     ]  # fmt: skip
     assert "      40.0 ms     20.0 ms  cudaMalloc" in text
+
+
+def test_without_a_gpu_nothing_is_said_of_one(trace: Any, host: Any) -> None:
+    lines = trace.describe("update", [host("aten::mm", 0, 5)], 0.1).splitlines()
+    assert lines[:2] == ["update: 0.100 s, traced", "no kernel or copy of a GPU was recorded"]
+    assert [line.split()[-1] for line in lines[4:]] == ["aten::mm"]
+
+
+@pytest.mark.parametrize(
+    ("call", "counted"),
+    [
+        ("cudaLaunchKernel", True), ("cudaLaunchKernelExC", True), ("cuLaunchKernelEx", True),
+        ("cudaGraphLaunch", True), ("cudaLaunchHostFunc", False), ("cudaMemcpyAsync", False),
+    ],
+)  # fmt: skip
+def test_what_counts_as_a_launch(trace: Any, call: str, counted: bool) -> None:
+    assert bool(trace._LAUNCHES.match(call)) is counted
+
+
+def test_what_torch_recorded_is_cut_to_the_part(trace: Any) -> None:
+    """A name that was given to a stretch of work comes back as the GPU's, as long as all kernels of it together."""
+    cuda, cpu = torch.autograd.DeviceType.CUDA, torch.autograd.DeviceType.CPU
+
+    def one(name: str, start: int, long: int, device: Any, named: bool = False) -> Any:
+        read = {
+            "name": name, "start_ns": 10**18 + start, "duration_ns": long, "device_type": device,
+            "start_thread_id": 7, "is_user_annotation": named,
+        }  # fmt: skip
+        return SimpleNamespace(**{key: lambda value=value: value for key, value in read.items()})
+
+    events, wall = trace.of_part(
+        [
+            one("cudaDeviceSynchronize", 100, 300, cpu), one(trace._PART, 600, 7000, cuda, named=True),
+            one(trace._PART, 500, 8000, cpu, named=True), one("step", 1000, 2000, cpu, named=True),
+            one("step", 2000, 5000, cuda, named=True), one("gemm", 2000, 1000, cuda),
+            one("cudaFree", 9000, 100, cpu),
+        ]
+    )  # fmt: skip
+    assert wall == pytest.approx(8e-6)
+    assert [(event.name, event.thread) for event in events] == [("step", 7), ("gemm", None)]
+    assert [(event.begin, event.seconds) for event in events] == [
+        pytest.approx((500e-9, 2000e-9)), pytest.approx((1500e-9, 1000e-9)),
+    ]  # fmt: skip
+
+
+def test_a_part_is_traced_by_torch_and_written_down(trace: Any, tmp_path: Path) -> None:
+    figures: dict[str, float] = {}
+    writer = SimpleNamespace(figure=lambda name, unit, values, **_: figures.update({name: values[0]}))
+    with trace.traced("update", tmp_path / "trace.txt", writer):
+        torch.ones(8, 8) @ torch.ones(8, 8)
+        time.sleep(0.02)
+    text = (tmp_path / "trace.txt").read_text()
+    assert "aten::mm" in text
+    assert text.startswith(f"update, all of it: {figures['traced update, seconds']:.3f} s, traced")
+    assert 0.02 <= figures["traced update, seconds"] < 10.0
 
 
 def test_a_batch_is_traced_up_to_a_number_of_tokens(trace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +175,7 @@ def test_a_batch_is_traced_up_to_a_number_of_tokens(trace: Any, monkeypatch: pyt
         def __exit__(self, *_: object) -> None:
             seen.append("closed")
 
-    monkeypatch.setattr(trace, "traced", lambda *_: Opened())
+    monkeypatch.setattr(trace, "traced", lambda *_, extent: seen.append(extent) or Opened())
     monkeypatch.setattr(trace, "TOKENS", 2)
     steps = SimpleNamespace(step=lambda: seen.append("token"))
 
@@ -127,4 +189,4 @@ def test_a_batch_is_traced_up_to_a_number_of_tokens(trace: Any, monkeypatch: pyt
     four, two = SimpleNamespace(num_generations=2), SimpleNamespace(num_generations=1)
     assert [engine.generate(["a", "b"], one, seed=7) for one in (four, two, four, four)] == [7] * 4
     token = ["token"] * 3
-    assert seen == [*token, *token, "opened", "token", "token", "closed", "token", *token]
+    assert seen == [*token, *token, "up to the engine's step 2", "opened", "token", "token", "closed", "token", *token]

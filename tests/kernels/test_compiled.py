@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -100,6 +102,22 @@ def test_a_cpu_compiles_nothing_and_nobody_listens(listener: Any) -> None:
 )
 def test_what_the_log_says(counted: Compiled, line: str) -> None:
     assert told("step 3", counted) == line
+
+
+def test_a_triton_that_tells_more_or_less_is_heard_without_an_error() -> None:
+    heard: list[dict[str, Any]] = []
+    count = CompileCount(lambda **told: heard.append(told))
+    count(cache_hit=True, stage="ptx")
+    count(src=None)
+    assert count.take() == Compiled(1, 1, 0.0)
+    assert heard == [{"cache_hit": True, "stage": "ptx"}, {"src": None}]
+
+
+def test_nothing_of_triton_is_imported_before_it_is_asked_for() -> None:
+    program = "import sys, lydite.kernels.compiled as c, torch; c.count_programs(torch.device('cpu')); "
+    program += "print([name for name in sys.modules if name.split('.')[0] == 'triton'])"
+    asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert asked.stdout.strip() == "[]"
 
 
 def test_seconds_are_told_in_microseconds_by_triton() -> None:

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from lydite.kernels.draw import BLOCK as DRAW_BLOCK
+from lydite.kernels.draw import GROUP
 from lydite.kernels.glu import BLOCK
 from lydite.kernels.logps import FOLD_BLOCK, PART, SLOPE_BLOCK, WARPS
 from lydite.kernels.merge import BLOCK as MERGE_BLOCK
 from lydite.kernels.merge import TOKENS
 from lydite.kernels.nf4_linear import tile_for
 from lydite.kernels.rms_norm import blocks_for
+from lydite.kernels.rows import power_of_two
 
 triton: Any = pytest.importorskip("triton")
 if os.environ.get("TRITON_INTERPRET") == "1":
@@ -121,6 +124,20 @@ def test_merge(dtype: str, width: int) -> None:
     ptx = compiled("add_rows", pointers, {"BLOCK": MERGE_BLOCK}, 4, "programs_merge").asm["ptx"]
     assert ptx.count("ld.global.v4.b32") >= 2
     assert "st.global.v4.b32" in ptx
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+@pytest.mark.parametrize("vocabulary", [50, 49_152, 151_936, 262_144])
+def test_draw(dtype: str, vocabulary: int) -> None:
+    pointers = {
+        "logits": f"*{dtype}", "tops": "*fp32", "masses": "*fp32", "uniform": "*fp64", "tokens": "*i64",
+        "logps": "*fp32", "temperature": "fp32",
+    }  # fmt: skip
+    cut = {"BLOCK": DRAW_BLOCK, "GROUP": GROUP}
+    ptx = compiled("block_masses", pointers, cut, 4, "programs_draw").asm["ptx"]
+    assert "local" not in ptx, "registers suffice"
+    done = compiled("pick", pointers, {**cut, "MOST": power_of_two(-(-vocabulary // DRAW_BLOCK))}, 4, "programs_draw")
+    assert "ld.global" in done.asm["ptx"]
 
 
 @pytest.mark.parametrize(

@@ -26,14 +26,14 @@ def on() -> list[str]:
 
 
 def test_all_are_on_where_triton_runs() -> None:
-    assert on() == ["nf4_dequantise", "nf4_linear", "logps", "rmsnorm", "rope", "glu", "merge"]
+    assert on() == ["nf4_dequantise", "nf4_linear", "logps", "rmsnorm", "rope", "glu", "merge", "draw"]
     assert {why for _, _, why in kernel_states()} == {"in Triton's interpreter (TRITON_INTERPRET=1)"}
     assert not switch.is_on("nf4_linear", torch.device("cuda", 0)), "the interpreter is the CPU's"
 
 
 def test_the_environment_turns_them_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LYDITE_KERNELS", "nf4_linear, rope,")
-    assert on() == ["nf4_dequantise", "logps", "rmsnorm", "glu", "merge"]
+    assert on() == ["nf4_dequantise", "logps", "rmsnorm", "glu", "merge", "draw"]
     assert kernel_states()[1] == ("nf4_linear", False, "LYDITE_KERNELS turns it off")
     monkeypatch.setenv("LYDITE_KERNELS", "off")
     assert on() == []

@@ -36,15 +36,17 @@ class CompileCount:
         self._lock = threading.Lock()  # backward passes launch from a thread of their own
         self._so_far = Compiled()
 
-    def __call__(
-        self, *, src: Any, metadata: dict[str, Any], metadata_group: dict[str, str], times: Any, cache_hit: bool
-    ) -> None:
-        """Triton's interface; `times` are in microseconds."""
+    def __call__(self, **heard: Any) -> None:
+        """Triton's interface, of which `cache_hit` and `times`, in microseconds, are counted.
+
+        Another Triton may tell more, or less: no launch fails for the sake of a count.
+        """
+        hit, seconds = bool(heard.get("cache_hit")), getattr(heard.get("times"), "total", 0) / 1e6
         with self._lock:
             one = self._so_far
-            self._so_far = Compiled(one.anew + (not cache_hit), one.kept + cache_hit, one.seconds + times.total / 1e6)
+            self._so_far = Compiled(one.anew + (not hit), one.kept + hit, one.seconds + seconds)
         if self._before is not None:
-            self._before(src=src, metadata=metadata, metadata_group=metadata_group, times=times, cache_hit=cache_hit)
+            self._before(**heard)
 
     def take(self) -> Compiled:
         """What was counted since the last time, and forgets it."""

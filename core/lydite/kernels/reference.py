@@ -144,6 +144,17 @@ def add_rows_reference(total: torch.Tensor, rows: torch.Tensor, more: torch.Tens
     total.index_add_(0, rows, more)
 
 
+def draw_reference(
+    logits: torch.Tensor, uniform: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens [N] by inverse CDF of softmax(logits / temperature), and their log-probabilities [N], all in float64."""
+    shares = (logits.double() / temperature).log_softmax(-1)
+    ends = shares.exp().cumsum(-1)
+    beyond = (ends > uniform[:, None] * ends[:, -1:]) & (shares > -math.inf)
+    tokens = beyond.int().argmax(-1)
+    return tokens, shares.gather(1, tokens[:, None])[:, 0]
+
+
 def _activated(gate: torch.Tensor, activation: str) -> torch.Tensor:
     return F.silu(gate) if activation == "silu" else F.gelu(gate, approximate=_APPROXIMATE[activation])
 

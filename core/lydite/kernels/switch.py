@@ -20,9 +20,9 @@ import torch
 from lydite.errors import ConfigError
 from lydite.suggest import did_you_mean
 
-# Weights unpacked, and multiplied; log-probs and entropy of logits; then what a layer does between its products, and
-# what packed attention does between its calls.
-KERNELS: Final = ("nf4_dequantise", "nf4_linear", "logps", "rmsnorm", "rope", "glu", "merge")
+# Weights unpacked, and multiplied; log-probs and entropy of logits; then what a layer does between its products, what
+# packed attention does between its calls, and what draws a token.
+KERNELS: Final = ("nf4_dequantise", "nf4_linear", "logps", "rmsnorm", "rope", "glu", "merge", "draw")
 LAYERS: Final = "layers"  # no kernel of its own: the layers of a model that are put together from kernels
 VARIABLE: Final = "LYDITE_KERNELS"
 OLDEST: Final = (8, 0)  # compute capability: the first with bfloat16 in its matrix units

@@ -2,7 +2,7 @@
 
 `torch.multinomial` over a vocabulary of 49k draws 49k exponentials a row and was the hottest spot of decoding
 on a CPU. Here one pass makes probabilities and the sums of blocks of them; the search then looks at one row of
-block sums and one block.
+block sums and one block. Where nothing is truncated, `lydite.kernels.draw` does the same on a GPU in two launches.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK: Final = 256  # tokens; near the root of common vocabularies, so that both levels are short
+from lydite.kernels.draw import BLOCK
+from lydite.kernels.draw import draw as draw_by_kernel
+from lydite.kernels.switch import is_on
+
 _NUCLEUS_GUESS: Final = 1024  # tokens that nearly always hold top_p; sorting the whole vocabulary is the exception
 
 
@@ -29,6 +32,11 @@ class Draw:
     top_k: int = 0
     top_p: float = 1.0
     min_p: float | None = None
+
+    @property
+    def truncates(self) -> bool:
+        """True when some tokens are never drawn."""
+        return bool(self.top_k or self.top_p < 1 or self.min_p)
 
 
 def uniforms(seed: int, sample_id: str, index: int, count: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
@@ -46,6 +54,8 @@ def draw_tokens(logits: Tensor, uniform: Tensor, draw: Draw) -> tuple[Tensor, Te
     The log-probability is that of the policy at the temperature (at 1 when greedy), before any truncation:
     it is what training computes. top_k, top_p and min_p decide only which tokens can be drawn.
     """
+    if draw.temperature > 0 and not draw.truncates and is_on("draw", logits.device):
+        return draw_by_kernel(logits, uniform, draw.temperature)
     scores = logits.float()
     if draw.temperature == 0:
         token = scores.argmax(dim=-1)
@@ -57,7 +67,7 @@ def draw_tokens(logits: Tensor, uniform: Tensor, draw: Draw) -> tuple[Tensor, Te
     blocks = _block_sums(mass)
     normaliser = blocks.sum(dim=-1).log()
     kept = mass
-    if draw.top_k or draw.top_p < 1 or draw.min_p:
+    if draw.truncates:
         kept = mass * (mass >= _floor(mass, draw))
         blocks = _block_sums(kept)
     token = _search(kept, blocks, uniform)

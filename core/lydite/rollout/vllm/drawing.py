@@ -44,8 +44,9 @@ class DrawTable:
     def tokens(self, logits: Tensor, rows: Tensor, places: Tensor) -> Tensor:
         """Tokens [n] for logits [n, V], drawn by these rows [n] at these places [n] in their completions."""
         places = places.clamp(max=self._logps.shape[1] - 1)
-        uniform = logits.new_zeros(len(rows), dtype=torch.float64)
-        if self._uniform is not None:
+        if self._uniform is None:
+            uniform = logits.new_zeros(len(rows), dtype=torch.float64)
+        else:
             uniform = self._uniform[rows, places.clamp(max=self._uniform.shape[1] - 1)]
         token, logp = draw_tokens(logits, uniform, self.draw)
         self._logps[rows, places] = logp
