@@ -73,7 +73,8 @@ def test_verifiers_run_on_the_cluster_and_are_killed_there(
     (group,) = stack.score([kit.rollout(["good", "new"])], 2).groups
     assert [one.components["graded"].verdict.score for one in group.completions] == [1.0, 0.0]
 
-    monkeypatch.setattr(ray_pool, "longest", lambda work, portion: 1.0)
+    # Long enough for the actors that take their places to come up.
+    monkeypatch.setattr(ray_pool, "longest", lambda work, portion: 5.0)
     for actor in actors():  # their host is there, and says nothing
         actor.suspend()
     (group,) = stack.score([kit.rollout(["good", "newer"])], 3).groups

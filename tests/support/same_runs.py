@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 
 
@@ -25,8 +24,15 @@ def assert_same_rollouts(one: Path, other: Path, keys: Sequence[str]) -> list[tu
 
 
 def assert_same_adapters(one: Path, other: Path, *, learned: float) -> None:
-    """To a thousandth of the largest weight, which is more than `learned`."""
+    """All but a hundredth of each matrix to a thousandth of the largest weight, which is more than `learned`.
+
+    Adam moves a weight as far for a gradient that is nothing but rounding as for any other: the few of those may go
+    either way, and which they are depends on the processor. What a lost or doubled gradient moves is nearly all.
+    """
     weights = [load_file(run / "adapter/adapter_model.safetensors") for run in (one, other)]
     largest = max(float(value.abs().max()) for value in weights[0].values())
     assert largest > learned, "nothing was learned"
-    torch.testing.assert_close(weights[1], weights[0], rtol=0.0, atol=1e-3 * largest)
+    assert weights[0].keys() == weights[1].keys()
+    apart = {name: (value - weights[1][name]).abs() > 1e-3 * largest for name, value in weights[0].items()}
+    shares = {name: float(far.float().mean()) for name, far in apart.items()}
+    assert max(shares.values()) <= 0.01, {name: share for name, share in shares.items() if share > 0.01}

@@ -78,7 +78,8 @@ def test_the_demo_with_vllm(tmp_path: Path) -> None:
         "--set", "train.max_steps=2", "--set", "eval.n=4", "--set", "probes.steps=0",
         "--set", f"output_dir={tmp_path}",
     ]  # fmt: skip
-    ended = subprocess.run(asked, capture_output=True, text=True, timeout=300, check=False)
+    # A processor that multiplies bfloat16 in software takes minutes for what others do in seconds.
+    ended = subprocess.run(asked, capture_output=True, text=True, timeout=1500, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "engine: vLLM" in ended.stderr
     metrics = [json.loads(line) for line in (tmp_path / "arithmetic" / "metrics.jsonl").read_text().splitlines()]

@@ -105,11 +105,14 @@ async def ask(
 
 async def _asked(server: Server, body: Mapping[str, Any], patience: Patience, limits: Limits, ends: float) -> str:
     loop = asyncio.get_running_loop()
-    url, wait, why = f"{server.base_url}/chat/completions", FIRST_WAIT, "nothing was tried"
+    url, wait, why = f"{server.base_url}/chat/completions", FIRST_WAIT, "the deadline had passed before it was asked"
     tries = 0
     for attempt in range(patience.retries + 1):
         booking = await _booking(server, body, limits, ends)
         left = ends - time.monotonic()
+        if left <= 0:  # the wait for its turn, or a busy machine, has taken all of it
+            ledger_of_this_run().failed(booking, billed=False)
+            break
         tries = attempt + 1
         try:
             reply = await loop.run_in_executor(_threads(), post, url, body, server.headers, min(patience.timeout, left))

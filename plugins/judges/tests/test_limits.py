@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import lydite_judges.asking
 import lydite_judges.ledger
 from lydite import Message
 from lydite.options import check_options
@@ -187,6 +188,24 @@ def test_only_so_many_requests_are_open_at_once(server: Any) -> None:
     late = [one for one in asyncio.run(all_at_once(0.08)) if not isinstance(one, str)]
     assert late
     assert all(isinstance(one, JudgeError) for one in late)
+
+
+def test_who_gets_its_turn_after_the_deadline_does_not_ask(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine keeping the accounts alone may take that long."""
+    booked = lydite_judges.asking._booking
+
+    async def slowly(*given: Any) -> Booking:
+        booking = await booked(*given)
+        time.sleep(0.2)
+        return booking
+
+    monkeypatch.setattr(lydite_judges.asking, "_booking", slowly)
+    server.replies = ["yes"]
+    with pytest.raises(JudgeError, match="gave no reply: the deadline had passed before it was asked"):
+        ask(server, deadline=0.15, retries=3, limits=Limits(price_in=1.0, price_out=1.0))
+    assert server.requests == []
+    found = account(server)
+    assert (found["failed"], found["replies"], found["cost"]) == (1, 0, 0.0)
 
 
 def spend(path: Path, times: int) -> None:
