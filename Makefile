@@ -11,10 +11,12 @@
 #
 # PYTHON        the interpreter that .venv is made with; 3.11 or newer
 # PIP_FLAGS     more flags for pip install, for example an index that offers torch's CPU build
+# TRAIN_FLAGS   flags for the demo's run, for example --set model.dtype=float32
 # PYTEST_FLAGS  flags for pytest in place of those below; an empty one runs all tests in one process
 
 PYTHON ?= python3
 PIP_FLAGS ?=
+TRAIN_FLAGS ?=
 # Two processes, for CI has two cores and each may take some GB. The tests of a file stay in one, where they share
 # what they set up. Files begin in their order: by default those with the most tests do, and the slow ones have few.
 PYTEST_FLAGS ?= -n 2 --dist loadfile --no-loadscope-reorder
@@ -38,7 +40,7 @@ export GOMP_SPINCOUNT ?= 0
 .DEFAULT_GOAL := demo
 
 demo: .venv/demo.stamp
-	$(BIN)/lydite train examples/$(TASK).toml --overwrite
+	$(BIN)/lydite train examples/$(TASK).toml --overwrite $(TRAIN_FLAGS)
 
 test: .venv/dev.stamp
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)

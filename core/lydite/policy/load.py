@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,8 +18,10 @@ from lydite.policy.gguf import load_gguf
 from lydite.policy.nf4 import quantise_linears
 from lydite.policy.policy import Policy, trunk_of
 from lydite.policy.quiet import quiet_libraries, without_chatter
+from lydite.policy.software_products import SLOW, times_as_slow
 from lydite.policy.source import Source, check_source
 
+logger = logging.getLogger("lydite")
 _DTYPES: Final = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _HEAD_TOLERANCE: Final = 0.05  # of the largest logit: above bf16's noise, far below a forgotten factor
 
@@ -45,6 +48,7 @@ def load_policy(
     source = check_source(model)
     quiet_libraries()
     device, dtype = _device(model), _DTYPES[model.dtype]
+    _warn_of_software_products(device, dtype, model.dtype)
     if not lora.enabled and model.quantization == "nf4":
         raise ConfigError(
             "lora.enabled = false trains every weight, and NF4 weights cannot be; set model.quantization = 'none'"
@@ -73,6 +77,18 @@ def load_policy(
         load_start=load_start,
     )  # fmt: skip
     return _checked(policy)
+
+
+def _warn_of_software_products(device: torch.device, dtype: torch.dtype, name: str) -> None:
+    if device.type != "cpu" or dtype is torch.float32:
+        return
+    slower = times_as_slow(dtype)
+    if slower > SLOW:
+        logger.warning(
+            "this processor takes %d times as long for products in %s as in float32; model.dtype = \"float32\" trains "
+            "faster here, in twice the memory",
+            round(slower), name,
+        )  # fmt: skip
 
 
 def load_base(model: ModelConfig) -> Any:
