@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import itertools
-import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from benchmarks.gpu.ballast import card_of
 from benchmarks.gpu.make import model_folder
 from benchmarks.gpu.meter import Meter, Parts, now
 from benchmarks.gpu.profiles import PROFILES
-from benchmarks.gpu.results import Writer
+from benchmarks.gpu.results import Writer, read_lines
 from benchmarks.gpu.trace import trace_generation, trace_update
 from benchmarks.gpu.work import PEAK, Work, fix_lengths, shape_of, training_flops, work_of
 
@@ -158,7 +157,7 @@ def _lydite(given: argparse.Namespace, writer: Writer, name: str, load: Callable
     Trainer._save = lambda self: None  # its last step always writes a checkpoint; TRL is told to write none
     result = api.train(config, rewards={"coin": coin}, policy=policy, display="none")
     _check_lengths(result.folder / "completions.jsonl", work)
-    timings = _lines(result.folder / "timings.jsonl")
+    timings = read_lines(result.folder / "timings.jsonl")
     measured = timings[given.warm_up : counted]
     for metric, key in (("generation", "generate"), ("training", "train"), ("reward", "score"), ("sentinels",) * 2):
         writer.figure(metric, "s", [one.get(f"time/{key}", 0.0) for one in measured])
@@ -172,11 +171,7 @@ def _lydite(given: argparse.Namespace, writer: Writer, name: str, load: Callable
             writer.figure(f"programs compiled {metric}", "programs", [sum(one["kernels/compiled"] for one in some)],
                           seconds=round(sum(one["kernels/compile_seconds"] for one in some), 2))  # fmt: skip
     write_speed(writer, given, work, [one["time/train"] for one in measured], shared=profile.shares)
-    write_gap(writer, _lines(result.folder / "metrics.jsonl")[given.warm_up : counted])
-
-
-def _lines(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    write_gap(writer, read_lines(result.folder / "metrics.jsonl")[given.warm_up : counted])
 
 
 def write_speed(
@@ -221,7 +216,7 @@ def coin_of(text: str) -> float:
 
 
 def _check_lengths(file: Path, work: Work) -> None:
-    lengths = [json.loads(line)["tokens"] for line in file.read_text().splitlines()]
+    lengths = [line["tokens"] for line in read_lines(file)]
     steps = len(lengths) // len(work.lengths)
     if sorted(lengths) != sorted(work.lengths * steps):
         raise SystemExit(f"completions had {sum(lengths)} tokens in all, and {steps} x {work.new} were meant")

@@ -5,26 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
+from support.vllm_groups import FUSED, group_of
 
 from lydite.policy import Policy
 from lydite.rollout.vllm.binding import Binding, Group
-
-LAYERS = {
-    "self_attn.qkv_proj": ("q_proj", "k_proj", "v_proj"),
-    "self_attn.o_proj": ("o_proj",),
-    "mlp.gate_up_proj": ("gate_proj", "up_proj"),
-    "mlp.down_proj": ("down_proj",),
-}
 
 
 def groups_of(policy: Policy) -> tuple[Binding, list[Group]]:
     """All of the model's groups, each with room for a copy."""
     binding, made = Binding(policy, unpack=True), []
     for layer in range(policy.config.num_hidden_layers):
-        for name, parts in LAYERS.items():
-            before, _, last = name.rpartition(".")
-            sizes = [policy.causal.get_submodule(f"model.layers.{layer}.{before}.{one}").out_features for one in parts]
-            made.append(binding.group(f"model.layers.{layer}.{name}", sizes, {last: parts}))
+        for name in FUSED:
+            made.append(group_of(binding, layer, name))
             binding.make_copy(made[-1])
     return binding, made
 

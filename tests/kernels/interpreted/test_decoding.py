@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from support.tiny_model import make_tiny_model
+from support.vllm_groups import FUSED, group_of
 from support.vllm_policies import trained
 from torch import Tensor, nn
 
@@ -16,13 +17,6 @@ from lydite.policy.adapter import ADAPTER
 from lydite.rollout.vllm.binding import Binding, Group
 from lydite.rollout.vllm.method import product
 
-LAYERS = {
-    "self_attn.qkv_proj": ("q_proj", "k_proj", "v_proj"),
-    "self_attn.o_proj": ("o_proj",),
-    "mlp.gate_up_proj": ("gate_proj", "up_proj"),
-    "mlp.down_proj": ("down_proj",),
-}
-
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
@@ -32,11 +26,9 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
     return trained(load_policy(config, LoraConfig(r=4, alpha=8), load_plugins(allow=()), 0))
 
 
-def group_of(policy: Policy, name: str) -> Group:
-    before, _, last = name.rpartition(".")
-    layers = [policy.causal.get_submodule(f"model.layers.0.{before}.{one}") for one in LAYERS[name]]
-    binding = Binding(policy, unpack=False)
-    group = binding.group(f"model.layers.0.{name}", [one.out_features for one in layers], {last: LAYERS[name]})
+def adapted_group(policy: Policy, name: str) -> Group:
+    """The group of the first layer, with the policy's adapter in it."""
+    group = group_of(Binding(policy, unpack=False), 0, name)
     for place, parameter in group.adapter_plan():
         place.copy_(parameter.data)
     return group
@@ -57,9 +49,9 @@ def by_its_parts(group: Group, x: Tensor, bias: Tensor | None) -> Tensor:
 
 
 @pytest.mark.parametrize("rows", [1, 5, FUSED_ROWS, FUSED_ROWS + 1])
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", FUSED)
 def test_a_layers_product_is_that_of_its_parts(policy: Policy, layer: str, rows: int) -> None:
-    group = group_of(policy, layer)
+    group = adapted_group(policy, layer)
     x = torch.randn(rows, group.shape[1])
     bias = torch.randn(group.shape[0]) if layer == "self_attn.qkv_proj" else None
     given = x.clone()
