@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import torch
+
 from lydite.adapter_folder import save_adapter_atomically
 from lydite.calibration import calibration_lines
 from lydite.checkpoint import newest_checkpoint
@@ -23,6 +25,8 @@ from lydite.observers import tell_finish, tell_start
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, check_source
 from lydite.policy import load_policy as _load_policy
+from lydite.policy.dtypes import settled
+from lydite.policy.software_products import times_as_slow
 from lydite.prepare import Prepared, prepare, with_function_rewards
 from lydite.progress import Progress
 from lydite.prompts import Prompts, encode_prompts
@@ -100,6 +104,7 @@ def train(
     """
     chosen = _resumed_config(config, resume, rewards) if resume else _config(config, rewards)
     with joined(chosen) as processes:
+        chosen = processes.from_main(lambda: _typed(chosen, policy))
         prepared = prepare(chosen, block=block, functions=rewards, spread=processes.spread)
         try:
             check_source(chosen.model)
@@ -153,6 +158,15 @@ def load_policy(config: ConfigLike) -> Policy:
     chosen = _config(config, None)
     plugins = load_plugins(allow=chosen.plugins, files=chosen.plugin_files)
     return _load_policy(chosen.model, chosen.lora, plugins, chosen.seed)
+
+
+def _typed(config: RunConfig, policy: Policy | None) -> RunConfig:
+    """The configuration with a type in place of `auto`; what is unusual is said."""
+    found = settled(config, dtype=None if policy is None else policy.dtype)
+    if policy is None and config.model.dtype == "auto" and found.model.dtype == "float32":
+        slower = round(times_as_slow(torch.bfloat16))
+        logger.info("computing in float32: this processor takes %d times as long for products in bfloat16", slower)
+    return found
 
 
 def _opened(path: Path, processes: Processes, *, resumed: bool, overwrite: bool) -> RunFolder:
@@ -266,6 +280,8 @@ def _resumed_config(config: ConfigLike | None, resume: str | Path, rewards: Func
     stored = read_config(path)
     if config is not None:
         given = _config(config, rewards)
+        if given.model.dtype == "auto":  # what it came to when the run began
+            given = given.model_copy(update={"model": given.model.model_copy(update={"dtype": stored.model.dtype})})
         differences = config_difference(stored, given)
         if differences:
             more = len(differences) - _NAMED_AT_MOST

@@ -16,9 +16,8 @@ from support.tiny_model import CHATML, make_tiny_model
 from lydite.config import LoraConfig, ModelConfig
 from lydite.errors import ConfigError, ModelError
 from lydite.plugins import Plugins
-from lydite.policy import Policy, load, load_policy
+from lydite.policy import Policy, load_policy
 from lydite.policy.activations import Activations
-from lydite.policy.software_products import times_as_slow
 from lydite.types import Message, Sample
 
 Load = Callable[..., Policy]
@@ -390,24 +389,3 @@ def test_generate_answers_in_order_and_by_seed(load: Load) -> None:
     assert policy.generate(questions[3], max_new_tokens=4) == [greedy[3]]
     drawn = [policy.generate("Hi", max_new_tokens=16, temperature=1.0, seed=seed)[0] for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
-
-
-# Speed
-
-
-@pytest.mark.parametrize(("slower", "dtype", "said"), [(6.6, "bfloat16", 1), (2.0, "bfloat16", 0), (6.6, "float32", 0)])
-def test_products_in_software_are_warned_of(
-    slower: float, dtype: str, said: int, tmp_path: Path, no_plugins: Plugins, monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(load, "times_as_slow", lambda _: slower)
-    path = str(make_tiny_model(tmp_path, "llama"))
-    load_policy(ModelConfig(path=path, dtype=dtype, device="cpu"), LoraConfig(r=2), no_plugins, 0)
-    told = [one for one in caplog.messages if "times as long for products in bfloat16 as in float32" in one]
-    assert len(told) == said
-    assert all("takes 7 times" in one and 'model.dtype = "float32"' in one for one in told)
-
-
-def test_a_type_is_measured_beside_float32() -> None:
-    assert 0.2 < times_as_slow(torch.float32) < 5.0
-    assert 0.0 < times_as_slow(torch.bfloat16) < 1000.0

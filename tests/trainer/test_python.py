@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 import lydite
+from lydite import api
 from lydite.errors import ConfigError
+from lydite.policy import dtypes
 
 Numbers = Callable[[Path], dict[str, bytes]]
 
@@ -93,3 +96,24 @@ def test_a_run_with_functions_goes_on_with_the_same_functions(quick: dict[str, A
     assert numbers(again.folder) == before
     with pytest.raises(ConfigError, match="short"):
         lydite.train(resume=result.folder, display="none")
+
+
+def test_a_run_goes_on_in_the_type_that_auto_came_to_when_it_began(
+    quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "lydite")
+    inline = lydite.reward(isolation="inline")
+    rewards = {"short": inline(lambda completion: 1.0 / (1 + len(completion.text)))}
+    config = {**quick, "rewards": {}, "model": {**quick["model"], "dtype": "auto"}}
+    for slower, dtype in ((6.6, "float32"), (0.2, "bfloat16")):
+        for module in (api, dtypes):
+            monkeypatch.setattr(module, "times_as_slow", lambda _, slower=slower: slower)
+        caplog.clear()
+        told = "computing in float32: this processor takes 7 times as long for products in bfloat16"
+        said = [told] if dtype == "float32" else []
+        result = lydite.train({**config, "name": dtype}, rewards=rewards, display="none")
+        assert [one for one in caplog.messages if "computing in float32" in one] == said
+        assert f'dtype = "{dtype}"' in (result.folder / "config.toml").read_text()
+        monkeypatch.setattr(dtypes, "times_as_slow", lambda _, slower=slower: 7.0 - slower)  # on another processor
+        again = lydite.train({**config, "name": dtype}, resume=result.folder, rewards=rewards, display="none")
+        assert str(again.policy.dtype) == f"torch.{dtype}"

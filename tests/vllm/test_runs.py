@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from support.tiny_model import make_tiny_model
 
 import lydite
 from lydite import api
 from lydite.errors import SentinelError
-from lydite.policy.software_products import SLOW, times_as_slow
 from lydite.rollout.vllm.engine import VllmEngine
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "arithmetic.toml"
@@ -80,8 +78,6 @@ def test_the_demo_with_vllm(tmp_path: Path) -> None:
         "--set", "train.max_steps=2", "--set", "eval.n=4", "--set", "probes.steps=0",
         "--set", f"output_dir={tmp_path}",
     ]  # fmt: skip
-    if times_as_slow(torch.bfloat16) > SLOW:  # a processor that makes such products in software would take minutes
-        asked += ["--set", "model.dtype=float32"]
     ended = subprocess.run(asked, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 0, ended.stderr
     assert "engine: vLLM" in ended.stderr

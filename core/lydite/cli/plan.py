@@ -58,14 +58,18 @@ def plan(
         )
     chosen = read_config(config, overrides=changes or (), plugin_files=given_files(plugin))
 
+    import torch
+
     from lydite.planner.memory import bytes_of
     from lydite.planner.plan import plan_memory
     from lydite.planner.source import shapes_of_source
     from lydite.plugins import load_plugins
+    from lydite.policy.dtypes import settled
 
     size = None if memory is None else bytes_of(memory)
     shapes = shapes_of_source(chosen.model, load_plugins(allow=chosen.plugins, files=chosen.plugin_files))
     free = _memory(chosen, size)
+    chosen = settled(chosen, torch.device(free.device))
     engine = _engine(chosen, free, assumed=size is not None)
     console = Console(highlight=False)
     if longest:

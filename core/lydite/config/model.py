@@ -18,8 +18,9 @@ class ModelConfig(Section):
     """The file to read when the folder holds GGUF weights; found by itself where there is just one."""
     revision: str | None = None
     """Branch, tag or commit on the hub."""
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    """Type of the weights that are not quantised, and of the computation."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Type of the weights that are not quantised, and of the computation. `auto`: bfloat16, but float32 on a CPU that
+    makes products of bfloat16 in software."""
     quantization: Literal["none", "nf4"] = "none"
     """`nf4`: the frozen base in 4 bit, double-quantised (QLoRA), through bitsandbytes."""
     keep_16bit: Texts = ()

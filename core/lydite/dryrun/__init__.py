@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 
 from lydite.config import RunConfig
-from lydite.dryrun.memory import Peak, device_of, tidy, used
+from lydite.dryrun.memory import Peak, tidy, used
 from lydite.dryrun.training import started_learner, train_once
 from lydite.planner.memory import in_units
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, load_policy
+from lydite.policy.dtypes import device_for, settled
 from lydite.rollout import Sampling, make_engine
 from lydite.types import Prompt, Sample
 
@@ -48,7 +49,8 @@ def dry_run(config: RunConfig) -> Measured:
     """
     importlib.import_module("peft")  # whose own size is no part of the run's
     plugins = load_plugins(allow=config.plugins, files=config.plugin_files)
-    device = device_of(config)
+    device = device_for(config.model)
+    config = settled(config, device)
     tidy(device)  # else what others left is given back later on, and the run seems smaller by it
     before = used(device)
     policy = load_policy(config.model, config.lora, plugins, config.seed)

@@ -9,12 +9,13 @@ from typing import Final
 import torch
 
 from lydite.config import RunConfig
-from lydite.dryrun.memory import Peak, device_of, tidy, used
+from lydite.dryrun.memory import Peak, tidy, used
 from lydite.dryrun.training import started_learner, train_once
 from lydite.planner import free_memory, shapes_of_policy
 from lydite.planner.longest import Longest, completion_room, largest_near, with_completions
 from lydite.plugins import load_plugins
 from lydite.policy import load_policy
+from lydite.policy.dtypes import device_for, settled
 
 _WITHIN: Final = 1 / 50  # of the length: a trial takes as long as a pass, and allocators are no more exact
 
@@ -41,7 +42,8 @@ def longest_trained(config: RunConfig, guess: int) -> Tried:
         LyditeError: when the model cannot be had as configured.
     """
     importlib.import_module("peft")  # whose own size is no part of the run's
-    device = device_of(config)
+    device = device_for(config.model)
+    config = settled(config, device)
     tidy(device)
     free = free_memory(device, policy_loaded=False).free
     before = used(device)

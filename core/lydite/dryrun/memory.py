@@ -11,8 +11,6 @@ from typing import Final, Self
 import psutil
 import torch
 
-from lydite.config import RunConfig
-
 _EVERY: Final = 0.01  # seconds between two looks; what lives shorter than that on a CPU is missed
 
 
@@ -39,11 +37,6 @@ class Peak:
     def _watch(self) -> None:
         while not self._over.wait(_EVERY):
             self.bytes = max(self.bytes, used(self._device))
-
-
-def device_of(config: RunConfig) -> torch.device:
-    """The device that a run of this configuration trains on here."""
-    return torch.device("cuda" if torch.cuda.is_available() and config.model.device != "cpu" else "cpu")
 
 
 def used(device: torch.device) -> int:

@@ -17,13 +17,14 @@ from lydite.exports.dtypes import chosen_dtype, rounds_little
 from lydite.exports.folder import CARD, PARITY, check_free, drafted
 from lydite.exports.gguf import check_gguf, write_gguf_file
 from lydite.exports.gguf_converter import find_converter
-from lydite.exports.merged import DTYPES, write_merged
+from lydite.exports.merged import write_merged
 from lydite.exports.parity import Bound, Comparison, compare, greedy_answers, problems
-from lydite.exports.target import Dtype, Layout, Precision, Wanted, Written
+from lydite.exports.target import Layout, Precision, Wanted, Written
 from lydite.exports.trained import CONFIG, LONG_ANSWER, Trained, compute_in_float32, load_trained
 from lydite.exports.vllm import write_vllm
 from lydite.exports.weights import chosen_weights
 from lydite.policy import resolve_source
+from lydite.policy.dtypes import DTYPES, Dtype, name_of
 from lydite.report.reader import read_run
 from lydite.suggest import did_you_mean
 
@@ -104,7 +105,7 @@ def export(
     reason = None
     if dtype is None:
         merges = to == "merged" or (to == "vllm" and layout != "adapter")
-        dtype, reason = chosen_dtype(trained, limit, precision) if merges else (trained.config.model.dtype, None)
+        dtype, reason = chosen_dtype(trained, limit, precision) if merges else (name_of(trained.policy.dtype), None)
     wanted = Wanted(
         dtype,
         outtype or "f16",

@@ -13,9 +13,9 @@ from lydite.exports.merging import plain_model
 from lydite.exports.readers.hf import TransformersReader
 from lydite.exports.target import Check, Precision, Wanted, Written
 from lydite.exports.trained import Trained
+from lydite.policy.dtypes import DTYPES
 from lydite.policy.quiet import without_chatter
 
-DTYPES: Final = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _SHARD: Final = "5GB"  # a file that hubs and old file systems take
 
 

@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 
 from lydite.exports.parity import Bound
 from lydite.exports.readers import Reader
+from lydite.policy.dtypes import Dtype
 
-Dtype: TypeAlias = Literal["bfloat16", "float16", "float32"]
 Layout: TypeAlias = Literal["merged", "adapter"]
 Precision: TypeAlias = Literal["float32", "model"]
 

@@ -17,6 +17,7 @@ from lydite.exports.weights import Weights
 from lydite.learned import put_into, starting_from
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, check_source, load_policy
+from lydite.policy.dtypes import settled
 from lydite.policy.nf4 import is_nf4
 from lydite.policy.source import PACKAGE_PREFIX
 from lydite.report.reader import RunData
@@ -65,7 +66,7 @@ def load_trained(run: RunData, weights: Weights, n: int) -> Trained:
         ConfigError: when the configuration is no longer one that can be loaded, or no prompt is on record.
         ModelError: when the base model cannot be loaded, or the weights do not fit it.
     """
-    config = starting_from(read_config(run.folder / CONFIG), weights.learned)
+    config = settled(starting_from(read_config(run.folder / CONFIG), weights.learned))
     texts = tuple(islice(_texts(run), n))
     if not texts:
         raise ConfigError(

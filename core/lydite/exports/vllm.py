@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from lydite.errors import ExportError
 from lydite.exports.bounds import bound_for
-from lydite.exports.merged import DTYPES, open_merged, save_merged
+from lydite.exports.merged import open_merged, save_merged
 from lydite.exports.merging import generation_settings, plain_model
 from lydite.exports.readers import Reader
 from lydite.exports.readers.hf import TransformersReader
@@ -19,6 +19,7 @@ from lydite.exports.target import Check, Wanted, Written
 from lydite.exports.trained import Trained
 from lydite.policy import resolve_source
 from lydite.policy.adapter_files import SETTINGS
+from lydite.policy.dtypes import DTYPES
 from lydite.policy.quiet import without_chatter
 from lydite.rollout.vllm import can_run, installed_version
 

@@ -21,6 +21,7 @@ from lydite.generate.fresh import FreshCompletions, Progress
 from lydite.generate.wanted import Wanted, chosen, evaluation_alone, prompts_at_once, sampling_of, with_limit
 from lydite.learned import Learned, put_into, starting_from
 from lydite.policy import check_source, load_policy
+from lydite.policy.dtypes import settled
 from lydite.prepare import make_format, prepare
 from lydite.progress import seed_for
 from lydite.prompts import encode_prompts
@@ -56,7 +57,7 @@ def score_generated(
         LyditeError: before any model is loaded, on whatever can be found wrong by then; see `lydite.errors`.
     """
     wanted = wanted or Wanted()
-    config = with_limit(config, wanted)
+    config = settled(with_limit(config, wanted))
     sampling = sampling_of(config, wanted)
     metric = config.eval.metric if config.eval is not None and wanted.heldout and judged is None else None
     judging = judged or (evaluation_alone(config) if wanted.heldout else config)

@@ -8,6 +8,8 @@ from lydite.config import RunConfig
 from lydite.planner.shapes import ModelShapes
 from lydite.planner.workload import PassSize, Workload
 
+ITEMSIZE: Final = {"auto": 2, "bfloat16": 2, "float16": 2, "float32": 4}
+"""Bytes of a number; a run settles what `auto` is before it plans, and until then it counts as bfloat16."""
 _ON_THEIR_WAY: Final = 3  # inputs on the device while the others wait in the host's memory; see `policy.offload`
 
 
@@ -137,7 +139,7 @@ def head_tile_bytes(config: RunConfig, shapes: ModelShapes, work: Workload, *, d
     """
     from lydite.kernels.logps import tile_rows
 
-    itemsize = (2 if config.model.dtype != "float32" else 4) if config.lora.enabled else 4
+    itemsize = ITEMSIZE[config.model.dtype] if config.lora.enabled else 4
     cap = max(1, min(config.train.logprob_chunk_size, work.training.completion_tokens))
     rows = tile_rows(shapes.vocab, itemsize, cap, cuda=device == "cuda")
     if device == "cuda":

@@ -6,9 +6,16 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from lydite.config import RunConfig
-from lydite.planner.activations import activation_bytes, backward_bytes, head_tile_bytes, offloaded_bytes, offloads
+from lydite.planner.activations import (
+    ITEMSIZE,
+    activation_bytes,
+    backward_bytes,
+    head_tile_bytes,
+    offloaded_bytes,
+    offloads,
+)
 from lydite.planner.memory import in_units
-from lydite.planner.parts import ITEMSIZE, adapter_parameters
+from lydite.planner.parts import adapter_parameters
 from lydite.planner.shapes import ModelShapes
 from lydite.planner.workload import Workload
 

@@ -11,11 +11,10 @@ from typing import Final, Literal
 
 from lydite.config import RunConfig
 from lydite.config.algorithms import has_reference
-from lydite.planner.activations import activation_bytes, backward_bytes, head_tile_bytes
+from lydite.planner.activations import ITEMSIZE, activation_bytes, backward_bytes, head_tile_bytes
 from lydite.planner.shapes import ModelShapes
 from lydite.planner.workload import Workload
 
-ITEMSIZE: Final = {"bfloat16": 2, "float16": 2, "float32": 4}
 CUDA_CONTEXT: Final = 512 * 2**20  # the driver's context, cuBLAS's workspaces and loaded kernels
 # Of one layer in one recorded decode step: on an H100, 0.08 GiB for 30 layers in 10 sizes.
 GRAPH_BYTES: Final = 288 * 2**10

@@ -13,6 +13,7 @@ from lydite.contracts import Family
 from lydite.errors import ConfigError, LyditeError, ModelError
 from lydite.plugins import Plugins
 from lydite.policy.adapter import attach_adapter, linear_names
+from lydite.policy.dtypes import DTYPES, device_for, dtype_for
 from lydite.policy.fused import install_fused_layers
 from lydite.policy.gguf import load_gguf
 from lydite.policy.nf4 import quantise_linears
@@ -22,7 +23,6 @@ from lydite.policy.software_products import SLOW, times_as_slow
 from lydite.policy.source import Source, check_source
 
 logger = logging.getLogger("lydite")
-_DTYPES: Final = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 _HEAD_TOLERANCE: Final = 0.05  # of the largest logit: above bf16's noise, far below a forgotten factor
 
 
@@ -47,7 +47,8 @@ def load_policy(
     """
     source = check_source(model)
     quiet_libraries()
-    device, dtype = _device(model), _DTYPES[model.dtype]
+    device = device_for(model)
+    dtype = DTYPES[dtype_for(model, device)]
     _warn_of_software_products(device, dtype, model.dtype)
     if not lora.enabled and model.quantization == "nf4":
         raise ConfigError(
@@ -99,9 +100,10 @@ def load_base(model: ModelConfig) -> Any:
     """
     source = check_source(model)
     quiet_libraries()
-    dtype = _DTYPES[model.dtype]
+    device = device_for(model)
+    dtype = DTYPES[dtype_for(model, device)]
     causal, _ = _read(model, source, dtype)
-    return _frozen(model, causal, _device(model), dtype)
+    return _frozen(model, causal, device, dtype)
 
 
 def _frozen(model: ModelConfig, causal: Any, device: torch.device, dtype: torch.dtype) -> Any:
@@ -112,13 +114,6 @@ def _frozen(model: ModelConfig, causal: Any, device: torch.device, dtype: torch.
         quantise_linears(causal, keep_16bit=model.keep_16bit, skip={head}, dtype=dtype, device=device)
         causal.is_loaded_in_4bit = True  # tells peft which kind of layer it wraps
     return _moved(causal, device)
-
-
-def _device(config: ModelConfig) -> torch.device:
-    available = torch.cuda.is_available()
-    if config.device == "cuda" and not available:
-        raise ConfigError("model.device = 'cuda', and torch sees no CUDA device; take 'auto' or 'cpu'")
-    return torch.device("cuda" if available and config.device != "cpu" else "cpu")
 
 
 def _read(config: ModelConfig, source: Source, dtype: torch.dtype) -> tuple[Any, Any]:

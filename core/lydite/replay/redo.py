@@ -14,6 +14,7 @@ from lydite.learner import Learner
 from lydite.manifest import make_manifest
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, check_source, load_policy
+from lydite.policy.dtypes import settled
 from lydite.progress import Progress
 from lydite.replay.comparison import Comparison, Replay, compare
 from lydite.replay.conditions import conditions, without_missing_files
@@ -54,7 +55,7 @@ def replay_step(
     """
     run = read_run(folder)
     stored = read_config(folder / "config.toml")
-    config = read_config(folder / "config.toml", overrides=changes) if changes else stored
+    config = settled(read_config(folder / "config.toml", overrides=changes) if changes else stored)
     search = newest_checkpoint(folder / CHECKPOINTS, before=step)
     found = search.checkpoint
     start = found.step if found is not None else 0
