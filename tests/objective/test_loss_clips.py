@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from support.loss_inputs import gradient, made
 
@@ -99,6 +99,7 @@ def test_dppo_goes_by_probabilities_and_lets_tokens_come_back(
     assert slope == pytest.approx(0.0 if away else -r * advantage, rel=1e-6)
 
 
+@example(5.875, 1.0, 60.0, 0.0)  # the weight is 1e307, and its loss more than a float holds
 @given(RATIO, ADVANTAGE, st.floats(0.0, 60.0), st.floats(0.0, 5.0))
 def test_vespo_bounds_the_weight_whatever_its_powers(r: float, advantage: float, k: float, decay: float) -> None:
     settings = LossSettings(vespo_k_pos=k, vespo_k_neg=k, vespo_lambda_pos=decay, vespo_lambda_neg=decay)

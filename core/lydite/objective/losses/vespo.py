@@ -24,7 +24,7 @@ def vespo(inputs: LossInputs, settings: LossSettings) -> LossOutput:
     W is the ratio of the whole completion, the product of its tokens', times the importance weights of its tokens.
     k and lambda are `vespo_k_pos` and `vespo_lambda_pos` where A >= 0, else `vespo_k_neg` and `vespo_lambda_neg`.
     phi(1) = 1, and phi falls to 0 on both sides: lambda is at least 1e-4, else the largest ratio would have the largest
-    weight, and a weight that no float holds is 0.
+    weight, and a weight beyond the root of the largest float, whose products no float may hold, is 0.
 
     Figure: `vespo/phi_seq_mean`, the mean of phi over completions.
 
@@ -53,4 +53,5 @@ def _phi(log_weight: Tensor, advantages: Tensor, settings: LossSettings) -> Tens
     k = torch.full_like(advantages, settings.vespo_k_neg).masked_fill(good, settings.vespo_k_pos)
     decay = torch.full_like(advantages, settings.vespo_lambda_neg).masked_fill(good, settings.vespo_lambda_pos)
     decay = decay.clamp(min=LEAST_DECAY)
-    return (decay + k * log_weight - decay * log_weight.exp()).exp().nan_to_num(nan=0.0, posinf=0.0)
+    phi = (decay + k * log_weight - decay * log_weight.exp()).exp().nan_to_num(nan=0.0, posinf=0.0)
+    return phi.masked_fill(phi > math.sqrt(torch.finfo(phi.dtype).max), 0.0)
