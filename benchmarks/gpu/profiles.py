@@ -30,6 +30,12 @@ LARGE: Final = 16384
 ROOM: Final = 9216
 """The same on a card of 7 GiB: two groups of 8 x 512 tokens, or four completions of 2,048."""
 
+RECORDED: Final = 2175
+"""Tokens of a pass whose layers are replayed: four completions of 512 tokens after 128, or one of 2,048."""
+
+RECORDED_WIDE: Final = 4223
+"""The same for twice as many completions."""
+
 SMALL: Final = Profile(
     engine={"unpack_weights": "never", "release_kv_cache": "always"},
     train={
@@ -44,6 +50,8 @@ SMALL: Final = Profile(
 )
 """Nothing is kept that can be had again, for a card of `--card` GiB."""
 
+_RECORDED: Final = {"cuda_graphs": True, "gradient_checkpointing": True}
+
 PROFILES: Final = {
     # lydite's own choices; the size of a forward pass is the user's.
     "defaults": Profile(train={"micro_batch_tokens": LARGE}),
@@ -53,6 +61,9 @@ PROFILES: Final = {
     # lydite's own choices on a card of `--card` GiB, in passes that such a card has room for.
     "card": Profile(train={"micro_batch_tokens": ROOM}, on_card=True),
     "card-compiled": Profile(engine={"compile": True}, train={"micro_batch_tokens": ROOM}, on_card=True),
+    # Layers recorded as CUDA graphs, in passes as small as they may be, and in ones of twice the size.
+    "card-recorded": Profile(train=_RECORDED | {"micro_batch_tokens": RECORDED}, on_card=True),
+    "card-recorded-wide": Profile(train=_RECORDED | {"micro_batch_tokens": RECORDED_WIDE}, on_card=True),
     "bursts": Profile(engine={"num_scheduler_steps": BURST}, train={"micro_batch_tokens": LARGE}),
     "card-bursts": Profile(engine={"num_scheduler_steps": BURST}, train={"micro_batch_tokens": ROOM}, on_card=True),
     # Nothing is computed again: 8B keeps about 3 MB for each token, so half as many of them stand beside the weights.

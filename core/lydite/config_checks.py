@@ -134,6 +134,10 @@ def _sharding_problems(config: RunConfig) -> list[str]:
         problems.append(f'{base}and engine.use = "vllm" needs all of it in each process; take engine.use = "hf"')
     if config.train.activation_offloading:
         problems.append(f"{base}and does not go with train.activation_offloading = true; leave it out")
+    if config.train.cuda_graphs:
+        problems.append(
+            f"{base}fetched anew for each pass, and train.cuda_graphs = true wants it in one place; leave it out"
+        )
     if ENGINE_JUDGE in _judges(config):
         problems.append(f'{base}and a judge "{ENGINE_JUDGE}" would have one process ask the model alone; take another')
     return problems

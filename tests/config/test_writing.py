@@ -86,10 +86,25 @@ referring = sections(
     weight_to=st.floats(0, 9),
     schedule_steps=st.integers(1, 9),
 )
-# The second of these keys moves what the first computes again.
+# The second of these keys moves what the first computes again, and the third replays it.
 LAYERS: list[dict[str, SearchStrategy[Any]]] = [
-    {"gradient_checkpointing": st.just(False), "activation_offloading": st.just(False)},
-    {"gradient_checkpointing": st.sampled_from(["auto", True]), "activation_offloading": st.booleans()},
+    {
+        "gradient_checkpointing": st.just(False),
+        "activation_offloading": st.just(False),
+        "cuda_graphs": st.just(False),
+    },
+    {
+        "gradient_checkpointing": st.sampled_from(["auto", True]),
+        "activation_offloading": st.booleans(),
+        "cuda_graphs": st.just(False),
+    },
+    {
+        "gradient_checkpointing": st.just(True),
+        "activation_offloading": st.booleans(),
+        "cuda_graphs": st.just(True),
+        "share_prompts": st.just(True),
+        "micro_batch_tokens": st.integers(1, 99),
+    },
 ]
 TRAIN = TrainConfig.model_fields
 
@@ -240,7 +255,7 @@ def configs(draw: st.DrawFn) -> RunConfig:
     given["data"] = draw(data)
     given["environment"] = draw(st.none() | sections(EnvironmentConfig))
     shared_out = given["model"].quantization == "none" and given["lora"].enabled and given["engine"].use == "hf"
-    shared_out = shared_out and not given["train"].activation_offloading
+    shared_out = shared_out and not given["train"].activation_offloading and not given["train"].cuda_graphs
     strategies = ["ddp", "fsdp2"] if shared_out else ["ddp"]
     given["distributed"] = draw(sections(DistributedConfig, strategy=st.sampled_from(strategies)))
     given["observers"] = draw(st.dictionaries(texts, options, max_size=2))

@@ -87,6 +87,10 @@ def test_a_process_of_the_command_line_sees_the_gpu_of_its_number_alone(
         ({"lora": {"enabled": False}}, "lora.enabled = false trains it"),
         ({"engine": {"use": "vllm"}}, 'engine.use = "vllm" needs all of it in each process'),
         ({"train": {"activation_offloading": True}}, "does not go with train.activation_offloading"),
+        (
+            {"train": {"cuda_graphs": True, "gradient_checkpointing": True, "micro_batch_tokens": 64}},
+            "train.cuda_graphs = true wants it in one place",
+        ),
         ({"rewards": {"a": {"use": "a", "judge": "engine"}}}, 'a judge "engine" would have one process ask the model'),
     ],
 )

@@ -12,6 +12,7 @@ from lydite.cli import main
 from lydite.planner import advice
 
 ROOT = Path(__file__).parents[2]
+SETTINGS = ("--set", "max_prompt_length=64", "--set", "model.dtype=bfloat16")
 PAGE = ROOT / "docs" / "memory.md"
 
 
@@ -22,7 +23,16 @@ def test_the_plan_on_the_page_is_the_plan(capsys: pytest.CaptureFixture[str], mo
         pytest.skip("the demo's model is not installed; make demo installs it")
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as ended:
-        main(["plan", str(ROOT / "examples" / "arithmetic.toml"), "--set", "max_prompt_length=64"])
+        main(
+            [
+                "plan",
+                str(ROOT / "examples" / "arithmetic.toml"),
+                "--set",
+                "max_prompt_length=64",
+                "--set",
+                "model.dtype=bfloat16",
+            ]
+        )
     assert not ended.value.code
     said = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     shown = re.findall(r"^arithmetic: .*?(?=^free)", PAGE.read_text(), re.MULTILINE | re.DOTALL)[0].splitlines()
@@ -34,7 +44,8 @@ def test_the_advice_on_the_page_is_in_the_plan_s_order() -> None:
     listed = PAGE.read_text().partition("## When it does not fit")[2]
     keys = {
         "_checkpointing": "gradient_checkpointing", "_offloading": "activation_offloading",
-        "_micro_batch": "per_device_train_batch_size", "_quantise": "quantization", "_small_optimizer": "adamw_8bit",
+        "_micro_batch": "per_device_train_batch_size", "_unrecorded": "cuda_graphs", "_quantise": "quantization",
+        "_small_optimizer": "adamw_8bit",
         "_release": "release_kv_cache", "_no_copy": "unpack_weights", "_small_tile": "logprob_chunk_size",
         "_small_cache": "kv_cache_dtype", "_short_prompts": "Shorter prompts", "_short_completions": "completions.",
     }  # fmt: skip

@@ -159,6 +159,13 @@ def test_offloading_on_a_cpu_is_said_to_change_nothing(adaptive: Any, caplog: py
     assert "train.activation_offloading changes nothing here" in caplog.text
 
 
+def test_recording_on_a_cpu_is_said_to_change_nothing(adaptive: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "lydite")
+    _, _, layers = adaptive(cuda_graphs=True, gradient_checkpointing=True, micro_batch_tokens=64)
+    assert "train.cuda_graphs changes nothing here: " in caplog.text
+    assert switched(layers) == [True] * 3
+
+
 def test_more_layers_than_there_are_is_an_error(load: Callable[..., Any]) -> None:
     _, policy = load("llama")
     with pytest.raises(ModelError, match=r"3 layers of a model of type 'llama' .* and 4 are to"):

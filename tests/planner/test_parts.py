@@ -119,6 +119,21 @@ def test_what_is_offloaded_leaves_a_gpu_and_not_a_cpu(llama_8b: ModelShapes) -> 
     assert kept("cpu") == kept("cpu", activation_offloading=True)
 
 
+def test_what_recorded_layers_compute_in_stays_on_a_gpu(llama_8b: ModelShapes) -> None:
+    def found(device: Any, *, recorded: bool, tokens: int = 2048) -> Parts:
+        train = {"gradient_checkpointing": True, "micro_batch_tokens": tokens, "cuda_graphs": recorded}
+        config = run_config(train=train)
+        return parts_of(config, llama_8b, work_of(config, llama_8b), device=device, vllm=True)
+
+    plain, recorded = found("cuda", recorded=False), found("cuda", recorded=True)
+    assert recorded.recorded > plain.backward > 0
+    assert recorded.backward == plain.recorded == 0
+    assert recorded.lasting - plain.lasting == recorded.recorded
+    assert recorded.learning < plain.learning
+    assert found("cuda", recorded=True, tokens=4096).recorded > 1.5 * recorded.recorded
+    assert found("cpu", recorded=True) == found("cpu", recorded=False)
+
+
 def test_a_budget_bounds_the_tokens_of_a_pass(llama_8b: ModelShapes) -> None:
     def tokens(budget: int | None, **train: Any) -> int:
         config = run_config(train={"micro_batch_tokens": budget, **train})

@@ -3,79 +3,23 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.plain_attention import PlainCalls, repeated
 from torch import Tensor
 
 from lydite.policy.flash_attention import one_call, two_calls
-from lydite.policy.layout import Layout, PackedGroup, Segments
+from lydite.policy.layout import Layout, PackedGroup
 from lydite.policy.packed_attention import packed_attention
-from lydite.policy.varlen import Attended, Sight, VarlenCalls, flash_takes
+from lydite.policy.varlen import VarlenCalls, flash_takes
 
 groups = st.builds(PackedGroup, st.integers(1, 7), st.lists(st.integers(0, 6), max_size=4).map(tuple))
 layouts = st.lists(groups, min_size=1, max_size=4).map(lambda made: Layout(tuple(made)))
 heads = st.sampled_from([(1, 1), (2, 2), (4, 2), (3, 1)])
 SCALE = 0.7
-
-
-class PlainCalls:
-    """What FlashAttention's two calls compute, run by run; `seen` notes the runs that were asked for."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[list[int], list[int], bool]] = []
-
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, sight: Sight) -> Attended:
-        bounds = sight.segments.bounds_q.tolist(), sight.segments.bounds_k.tolist()
-        self.seen.append((*bounds, sight.causal))
-        output, lse = torch.empty_like(query), query.new_empty(query.shape[1], query.shape[0])
-        for rows, columns in runs(sight.segments):
-            scores = scores_of(query[rows], key[columns], sight)
-            lse[:, rows] = scores.logsumexp(-1)
-            output[rows] = torch.einsum("hqk,khd->qhd", scores.softmax(-1), repeated(value[columns], query))
-        return Attended(output, lse, (torch.tensor(7), torch.tensor(8)))
-
-    def backward(
-        self, gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, attended: Attended, sight: Sight
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """FlashAttention-2 (arXiv 2307.08691), algorithm 2: P from lse, dS = P * (dP - rowsum(dO * O))."""
-        assert [int(one) for one in attended.state] == [7, 8]
-        dq, dk, dv = torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
-        share = query.shape[1] // key.shape[1]
-        for rows, columns in runs(sight.segments):
-            k, v = repeated(key[columns], query), repeated(value[columns], query)
-            p = (scores_of(query[rows], key[columns], sight) - attended.lse[:, rows, None]).exp()
-            row_sums = (gradient[rows] * attended.output[rows]).sum(-1).T[..., None]
-            ds = p * (torch.einsum("qhd,khd->hqk", gradient[rows], v) - row_sums) * sight.scale
-            dq[rows] = torch.einsum("hqk,khd->qhd", ds, k)
-            dk[columns] = torch.einsum("hqk,qhd->khd", ds, query[rows]).unflatten(1, (-1, share)).sum(2)
-            dv[columns] = torch.einsum("hqk,qhd->khd", p, gradient[rows]).unflatten(1, (-1, share)).sum(2)
-        return dq, dk, dv
-
-
-def runs(segments: Segments) -> list[tuple[slice, slice]]:
-    queries, keys = pairwise(segments.bounds_q.tolist()), pairwise(segments.bounds_k.tolist())
-    made = [(slice(*one), slice(*other)) for one, other in zip(queries, keys, strict=True)]
-    assert max(rows.stop - rows.start for rows, _ in made) == segments.longest_q
-    assert max(columns.stop - columns.start for _, columns in made) == segments.longest_k
-    assert all(rows.stop > rows.start for rows, _ in made)  # the kernel is never asked for nothing
-    return made
-
-
-def repeated(key: Tensor, query: Tensor) -> Tensor:
-    return key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
-
-
-def scores_of(query: Tensor, key: Tensor, sight: Sight) -> Tensor:
-    """Scores [Hq, T, K]; ends of queries and keys are lined up, as the kernel's documentation says."""
-    scores = torch.einsum("qhd,khd->hqk", query, repeated(key, query)) * sight.scale
-    if not sight.causal:
-        return scores
-    behind = torch.arange(len(query))[:, None] + len(key) - len(query) - torch.arange(len(key))[None, :]
-    return scores.masked_fill((behind < 0) | (behind >= (sight.window or len(key))), -math.inf)
 
 
 def dense(

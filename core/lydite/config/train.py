@@ -147,6 +147,11 @@ class TrainConfig(Section):
     """Moves the input of each layer that is computed again to the host's memory, and fetches it in the backward pass.
 
     On a CPU it changes nothing."""
+    cuda_graphs: bool = False
+    """Records a layer's forward and backward pass once and replays it for every micro-batch, where a small model's
+    passes wait for the host that launches them. For adapters on a GPU in 16 bit, without windows or bounded scores.
+
+    It takes gradient_checkpointing = true, share_prompts = true, and micro_batch_tokens, to which passes are filled."""
     share_prompts: bool = True
     """Trains completions behind one copy of their prompt, where the architecture allows: the same numbers, faster."""
     logprob_chunk_size: int = Field(1024, ge=1)
@@ -217,6 +222,24 @@ class TrainConfig(Section):
                 "activation_offloading = true moves what layers keep that are computed again, and "
                 "gradient_checkpointing = false computes none again; leave gradient_checkpointing at "
                 '"auto" or set it to true'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_recorded_has_one_size(self) -> TrainConfig:
+        lacking = [
+            words
+            for words, given in (
+                ("gradient_checkpointing = true", self.gradient_checkpointing is True),
+                ("micro_batch_tokens, such as 4096", self.micro_batch_tokens is not None),
+                ("share_prompts = true", self.share_prompts),
+            )
+            if not given
+        ]
+        if self.cuda_graphs and lacking:
+            raise ValueError(
+                "cuda_graphs = true replays layers that are computed again, in packed passes that are filled up to one "
+                f"size; set {' and '.join(lacking)}"
             )
         return self
 

@@ -16,7 +16,9 @@ from lydite.planner.shapes import shapes_of_policy
 from lydite.planner.workload import PassSize, workload
 from lydite.policy import Policy
 from lydite.policy.activations import Activations
+from lydite.policy.capture import CudaRecorder
 from lydite.policy.offload import Offload
+from lydite.policy.recording import Recording, why_unrecorded
 
 logger = logging.getLogger("lydite")
 
@@ -46,7 +48,9 @@ class AdaptiveActivations:
         offloading = config.train.activation_offloading and self._cuda
         if config.train.activation_offloading and not self._cuda:
             logger.info("activations: train.activation_offloading changes nothing here, a CPU has one memory only")
-        self._activations = Activations(policy, offload=Offload(policy.device) if offloading else None)
+        offload = Offload(policy.device) if offloading else None
+        recording = _recording(policy, config) if config.train.cuda_graphs else None
+        self._activations = Activations(policy, offload=offload, recording=recording)
         # A pass on a base that is shared out needs all processes, so none can be done once more: the least room.
         self._auto = config.train.gradient_checkpointing == "auto" and config.distributed.strategy == "ddp"
         self._layers = self._activations.layers
@@ -166,6 +170,17 @@ class AdaptiveActivations:
     @property
     def _packed(self) -> bool:
         return self._config.model.quantization == "nf4"
+
+
+def _recording(policy: Policy, config: RunConfig) -> Recording | None:
+    tokens = config.train.micro_batch_tokens
+    assert tokens is not None, "TrainConfig asks for both"
+    why = why_unrecorded(policy)
+    if why is not None:
+        logger.info("train.cuda_graphs changes nothing here: %s", why)
+        return None
+    logger.info("passes of up to %d tokens are recorded layer by layer, and replayed", tokens)
+    return Recording(policy, tokens, CudaRecorder(policy.device))
 
 
 def _given_back(device: torch.device) -> int:

@@ -86,6 +86,11 @@ def _micro_batch(config: RunConfig, memory: FreeMemory, engine: EngineName) -> I
         yield change
 
 
+def _unrecorded(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
+    if config.train.cuda_graphs:
+        yield {"train.cuda_graphs": False}
+
+
 def _quantise(config: RunConfig, memory: FreeMemory, engine: EngineName) -> Iterator[Change]:
     if not config.lora.enabled:
         yield {"lora.enabled": True}
@@ -143,6 +148,7 @@ _STEPS: Final[tuple[Callable[[RunConfig, FreeMemory, EngineName], Iterator[Chang
     _checkpointing,
     _offloading,
     _micro_batch,
+    _unrecorded,
     _quantise,
     _small_optimizer,
     _release,

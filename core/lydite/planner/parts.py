@@ -18,6 +18,8 @@ from lydite.planner.workload import Workload
 CUDA_CONTEXT: Final = 512 * 2**20  # the driver's context, cuBLAS's workspaces and loaded kernels
 # Of one layer in one recorded decode step: on an H100, 0.08 GiB for 30 layers in 10 sizes.
 GRAPH_BYTES: Final = 288 * 2**10
+# Of one layer's two recordings of training: some 150 launches, where a layer of a decode step has 20.
+RECORDED_BYTES: Final = 2 * 2**20
 LEAST_PAGED: Final = 100_000  # numbers; bitsandbytes keeps the state of smaller tensors on the device
 SCALES: Final = 1 / 64 + 4 / (64 * 256)  # bytes a weight: an 8-bit scale for 64, an fp32 one for 256 of those
 
@@ -58,6 +60,8 @@ class Parts:
     """Logits of one decode step with their copies, and the activations of a prefill."""
     graphs: int
     """Recorded decode steps."""
+    recorded: int
+    """Recorded layers of training, and what they compute in; from the first update on they stay."""
     context: int
     """What CUDA itself takes."""
 
@@ -82,7 +86,7 @@ class Parts:
     @property
     def lasting(self) -> int:
         """What a run keeps in both phases beside what is loaded; the engine's part of it apart."""
-        return self.optimizer + self.reference + self.value_head
+        return self.optimizer + self.reference + self.value_head + self.recorded
 
 
 def parts_of(
@@ -110,6 +114,10 @@ def parts_of(
     cuda = device == "cuda"
     if recomputed is None:
         recomputed = shapes.layers if config.train.gradient_checkpointing is True else 0
+    backward = backward_bytes(
+        config, shapes, work, itemsize=itemsize, packed=packed > 0, device=device, recomputed=recomputed
+    )
+    recorded = cuda and lora and config.train.cuda_graphs
     return Parts(
         packed=int(packed * (0.5 + SCALES)),
         unpacked=(linears - packed) * held,
@@ -122,9 +130,7 @@ def parts_of(
         activations=activation_bytes(
             config, shapes, work, itemsize=itemsize, adapter=adapter, device=device, recomputed=recomputed
         ),
-        backward=backward_bytes(
-            config, shapes, work, itemsize=itemsize, packed=packed > 0, device=device, recomputed=recomputed
-        ),
+        backward=0 if recorded else backward,
         head_tile=head_tile_bytes(config, shapes, work, device=device),
         kv_per_token=_kv_bytes(config, shapes, itemsize, vllm=vllm),
         # vLLM joins q, k, v and gate, up: B of a joint layer is as wide as all its parts' ranks together.
@@ -134,6 +140,7 @@ def parts_of(
         graphs=GRAPH_BYTES * shapes.layers * len(work.graph_sizes)
         if vllm and cuda and config.engine.cuda_graphs
         else 0,
+        recorded=backward + _recorded_bytes(shapes, work, itemsize) if recorded else 0,
         context=CUDA_CONTEXT if cuda else 0,
     )
 
@@ -153,6 +160,11 @@ def optimizer_bytes(config: RunConfig, shapes: ModelShapes, *, device: Literal["
 def adapter_parameters(config: RunConfig, shapes: ModelShapes) -> int:
     """Numbers in A [r, in] and B [out, r] of every adapted layer."""
     return sum(config.lora.r * (one.rows + one.columns) for one in shapes.adapted(config.lora))
+
+
+def _recorded_bytes(shapes: ModelShapes, work: Workload, itemsize: int) -> int:
+    """The recordings themselves, and input and output of a layer with their slopes, and copies of two."""
+    return shapes.layers * RECORDED_BYTES + 6 * work.training.tokens * shapes.hidden * itemsize
 
 
 def _kv_bytes(config: RunConfig, shapes: ModelShapes, itemsize: int, *, vllm: bool) -> int:

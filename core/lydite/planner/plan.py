@@ -176,6 +176,7 @@ def _shown(parts: Parts, *, kv: int, copy: int, stays: bool, rounded_stays: bool
         PlannedPart("KV cache", kv, kv if stays else 0),
         PlannedPart("logits and prefill", parts.workspace, 0),
         PlannedPart("recorded decode steps", parts.graphs, parts.graphs),
+        PlannedPart("recorded layers of training", parts.recorded, parts.recorded),
         PlannedPart("gradients", 0, parts.gradients),
         PlannedPart("activations", 0, parts.activations),
         PlannedPart(

@@ -44,6 +44,15 @@ class Switch:
         finally:
             self.kept = None
 
+    @contextmanager
+    def anew(self) -> Iterator[None]:
+        """While open, nothing that is kept is used, and nothing kept: each call makes of the adapter what it needs."""
+        before, self.kept = self.kept, None
+        try:
+            yield
+        finally:
+            self.kept = before
+
 
 def linear_names(trunk: nn.Module) -> list[str]:
     """Last names of the linear layers in a trunk, such as `q_proj`, in order of appearance."""

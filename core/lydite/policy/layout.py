@@ -72,6 +72,16 @@ class Places:
     prompts: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Across:
+    """Of each group with a written token: how many are written, how many its prompt has, and where both stand."""
+
+    written: list[int]
+    prompted: list[int]
+    completions: list[int]
+    prompts: list[int]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Windowed:
     """The one call that makes up a packed attention with a window, on one device.
@@ -122,11 +132,29 @@ class Layout:
         """Each token's position [S], counted from its prompt's first token."""
         return [position for group in self.groups for position in _positions(group)]
 
+    def runs(self) -> list[int]:
+        """Tokens of each prompt and each completion that has any, in order."""
+        return [run for group in self.groups for run in (group.prompt, *group.completions) if run]
+
+    def across(self) -> Across:
+        """Where the tokens stand of which some attend to others' prompt."""
+        answered = [(one, start) for one, (start, _) in zip(self.groups, self.spans, strict=True) if one.written]
+        return Across(
+            written=[group.written for group, _ in answered],
+            prompted=[group.prompt for group, _ in answered],
+            completions=[at for group, start in answered for at in range(start + group.prompt, start + group.tokens)],
+            prompts=[at for group, start in answered for at in range(start, start + group.prompt)],
+        )
+
+    def hold(self, places: Places, device: torch.device) -> None:
+        """From now on `places` are what the two variable-length calls are given on `device`."""
+        self._kept["places", device] = places
+
     def places(self, device: torch.device) -> Places:
         """What the two variable-length calls need, on `device`."""
         key = ("places", device)
         if key not in self._kept:
-            self._kept[key] = _places(self.groups, self.spans, device)
+            self._kept[key] = _places(self, device)
         found = self._kept[key]
         assert isinstance(found, Places)
         return found
@@ -191,18 +219,14 @@ def _mask(
     return torch.zeros(len(seen), padded, dtype=dtype, device=device)[:, :keys].masked_fill_(~seen, float("-inf"))
 
 
-def _places(groups: Sequence[PackedGroup], spans: Sequence[tuple[int, int]], device: torch.device) -> Places:
-    runs = [run for group in groups for run in (group.prompt, *group.completions) if run]
-    answered = [(group, start) for group, (start, _) in zip(groups, spans, strict=True) if group.written]
-    completions = [place for group, start in answered for place in range(start + group.prompt, start + group.tokens)]
-    prompts = [place for group, start in answered for place in range(start, start + group.prompt)]
-    own = _segments(runs, runs, device)
-    across = _segments([one.written for one, _ in answered], [one.prompt for one, _ in answered], device)
+def _places(layout: Layout, device: torch.device) -> Places:
+    runs, across = layout.runs(), layout.across()
+    calls = _segments(across.written, across.prompted, device)
     return Places(
-        own=own,
-        across=across if answered else None,
-        completions=sent(completions, torch.int64, device),
-        prompts=sent(prompts, torch.int64, device),
+        own=_segments(runs, runs, device),
+        across=calls if across.written else None,
+        completions=sent(across.completions, torch.int64, device),
+        prompts=sent(across.prompts, torch.int64, device),
     )
 
 

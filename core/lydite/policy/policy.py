@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,9 @@ from lydite.policy.nf4 import unpacked_copies
 from lydite.policy.quiet import without_chatter
 from lydite.policy.sampler import Draw, uniform_table
 from lydite.types import Message, Prompt, Sample
+
+if TYPE_CHECKING:
+    from lydite.policy.recording import Recording
 
 GENERATE_AT_ONCE = 64  # prompts of `generate` that are decoded together
 
@@ -64,6 +67,8 @@ class Policy:
         self._load_start = load_start
         self._start: Any = None
         self._packs: bool | None = None
+        self.recording: Recording | None = None
+        """Fills packed passes up and replays their layers; None: they run as they are."""
 
     @property
     def config(self) -> Any:
@@ -79,6 +84,11 @@ class Policy:
     def is_reference(self) -> bool:
         """True inside `reference()`."""
         return self._causal is self._start or (self._switch is not None and not self._switch.on)
+
+    @property
+    def switch(self) -> Switch | None:
+        """Turns the adapter off and on; None without one."""
+        return self._switch
 
     @property
     def adapted(self) -> bool:
@@ -114,6 +124,13 @@ class Policy:
     def packed_hidden_states(self, input_ids: Tensor, position_ids: Tensor, layout: Layout) -> Tensor:
         """The trunk's last hidden states [S, H] of a packed micro-batch's tokens [S], which see what it lets them."""
         attend_packed(self._causal)  # the frozen start, too, which is loaded late
+        tokens = layout.tokens
+        filled = None if self.recording is None else self.recording.begin(layout)
+        if filled is not None:
+            filling = filled.tokens - tokens
+            input_ids = nn.functional.pad(input_ids, (0, filling), value=self.pad_token_id)
+            position_ids = torch.cat([position_ids, torch.arange(filling, device=position_ids.device)])
+            layout = filled
         with self._autocast():
             output = trunk_of(self._causal)(
                 input_ids=input_ids[None],
@@ -122,7 +139,7 @@ class Policy:
                 use_cache=False,
                 layout=layout,
             )
-        hidden: Tensor = output.last_hidden_state[0]
+        hidden: Tensor = output.last_hidden_state[0, :tokens]
         return hidden
 
     def trunk_step(self, input_ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor, cache: Any) -> Tensor:
