@@ -22,6 +22,7 @@ from lydite.policy import Policy, load_policy
 from lydite.policy.activations import Activations
 from lydite.policy.capture import CudaRecorder, Work
 from lydite.policy.layout import Layout, PackedGroup
+from lydite.policy.nf4 import lend_copy
 from lydite.policy.recording import Recording, why_unrecorded
 
 CPU = torch.device("cpu")
@@ -35,11 +36,11 @@ PASSES = (
 Gradients = dict[str, torch.Tensor]
 
 
-@pytest.fixture(params=["llama", "qwen2", "qwen3"])
+@pytest.fixture
 def policy(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Policy:
     """A tiny policy in float32 whose adapter is no longer zero, attending as on a GPU."""
     attend_plainly(monkeypatch)
-    return loaded(tmp_path, request.param, "cpu", "float32")
+    return loaded(tmp_path, getattr(request, "param", "llama"), "cpu", "float32")
 
 
 def loaded(folder: Path, architecture: str, device: str, dtype: str) -> Policy:
@@ -92,6 +93,7 @@ def assert_same(found: Gradients, expected: Gradients, tolerance: float = 1e-5) 
         torch.testing.assert_close(found[name], own, atol=tolerance * float(own.abs().max() + 1e-6), rtol=tolerance)
 
 
+@pytest.mark.parametrize("policy", ["llama", "qwen2", "qwen3"], indirect=True)
 def test_every_pass_has_the_gradients_of_layers_that_run(policy: Policy) -> None:
     expected = [plain(policy, layout, seed) for seed, layout in enumerate(PASSES)]
     recorder = Again()
@@ -171,6 +173,17 @@ def test_parameters_that_move_are_recorded_anew(policy: Policy) -> None:
         found = gradients_of(policy, weighed(hidden_of(policy, layout, seed)))
     assert recorder.recorded == 4 * LAYERS
     assert_same(found, plain(policy, PASSES[1], 1))
+
+
+def test_copies_that_are_lent_or_taken_back_are_recorded_anew(policy: Policy) -> None:
+    recorder = Again()
+    recording_of(policy, recorder)
+    linear = policy.causal.model.layers[0].mlp.down_proj.base_layer
+    for copy in (None, linear.weight.detach().clone(), None):
+        lend_copy(linear, copy)
+        for layout in PASSES[:2]:
+            gradients_of(policy, weighed(hidden_of(policy, layout)))
+    assert recorder.recorded == 3 * 2 * LAYERS
 
 
 def test_passes_that_are_too_long_or_have_no_gradient_run_as_they_are(policy: Policy) -> None:

@@ -12,6 +12,7 @@ from support.vllm_policies import trained
 from lydite.errors import EngineError
 from lydite.policy import Policy
 from lydite.policy.adapter_files import load_adapter
+from lydite.policy.nf4 import is_nf4, unpacked_copy
 from lydite.rollout import Sampling
 from lydite.rollout.chat_batches import ChatBatches
 from lydite.rollout.chat_protocol import ChatRequest
@@ -57,6 +58,35 @@ def test_fused_layers_are_views_of_one_storage_and_training_still_works(
     assert torch.equal(before, after)
     after.sum().backward()
     assert all(one.grad is not None for name, one in policy.trainable().items() if "lora_B" in name)
+
+
+def test_training_multiplies_by_the_copies_that_stay(
+    make_policy: Callable[..., Policy], start: Callable[..., VllmEngine]
+) -> None:
+    policy = trained(make_policy(quantization="nf4"))
+    ids = torch.arange(1, 9)[None]
+
+    def learned() -> list[torch.Tensor]:
+        hidden = policy.hidden_states(ids, torch.ones_like(ids), torch.arange(8)[None])
+        return [hidden.detach(), *torch.autograd.grad(hidden.square().sum(), list(policy.trainable().values()))]
+
+    layers = [module for module in policy.causal.modules() if is_nf4(module)]
+    before = learned()
+    engine = start(policy, unpack_weights=True, release_kv_cache=True)
+    assert not any(unpacked_copy(layer) is not None for layer in layers), "they go when the engine gives memory back"
+    engine.close()
+    engine = start(policy, unpack_weights=True, release_kv_cache=False)
+    held = {group.whole.untyped_storage().data_ptr() for group in engine._binding.groups.values() if group.packed}
+    for _ in range(2):
+        copies = [unpacked_copy(layer) for layer in layers]
+        assert {copy.untyped_storage().data_ptr() for copy in copies if copy is not None} == held
+        assert None not in copies
+        for own, other in zip(learned(), before, strict=True):
+            torch.testing.assert_close(own, other, atol=0.0, rtol=1e-6)
+        with policy.sampling():
+            pass  # the engine hf makes copies of its own, unless they are there
+    engine.close()
+    assert not any(unpacked_copy(layer) is not None for layer in layers)
 
 
 def test_a_new_adapter_is_sampled_from_and_leaves_nothing_of_the_old(tiny: VllmEngine) -> None:

@@ -107,27 +107,37 @@ def unpacked(module: Any) -> torch.Tensor:
 def unpacked_copies(model: nn.Module) -> Iterator[None]:
     """While open, every NF4 layer multiplies by a 16-bit copy of its weight instead of unpacking it each time.
 
-    Takes 2 bytes a weight, and so is left out where that is more than half of the free memory. The packed
-    weights stay, and are used again when it closes.
+    Takes 2 bytes a weight, and so is left out where that is more than half of the free memory; copies that are lent
+    are taken as they are. The packed weights stay, and are used again when it closes.
     """
     layers: list[Any] = [module for module in model.modules() if is_nf4(module)]
-    if layers and not _fits(layers):
-        layers = []
+    lent = {layer: copy for layer in layers if (copy := unpacked_copy(layer)) is not None}
+    without = [layer for layer in layers if layer not in lent]
+    if without and not _fits(without):
+        layers = list(lent)
     try:
         for layer in layers:
-            weight, bias = unpacked(layer), layer.bias
+            weight, bias = lent[layer] if layer in lent else unpacked(layer), layer.bias
             layer.forward = lambda x, weight=weight, bias=bias: nn.functional.linear(x, weight, bias)
             layer.__dict__[_COPY] = weight
         yield
     finally:
         for layer in layers:
             layer.__dict__.pop("forward", None)
-            layer.__dict__.pop(_COPY, None)
+            lend_copy(layer, lent.get(layer))
 
 
 def unpacked_copy(layer: nn.Module) -> torch.Tensor | None:
-    """The 16-bit copy [out, in] that an NF4 layer multiplies by while `unpacked_copies` is open, else None."""
+    """The 16-bit copy [out, in] of an NF4 layer, while `unpacked_copies` is open or one is lent to it, else None."""
     return layer.__dict__.get(_COPY)
+
+
+def lend_copy(layer: nn.Module, copy: torch.Tensor | None) -> None:
+    """From now on fused layers multiply by this copy [out, in] of an NF4 layer's weight; None: they unpack it again."""
+    if copy is None:
+        layer.__dict__.pop(_COPY, None)
+    else:
+        layer.__dict__[_COPY] = copy
 
 
 def _fits(layers: Sequence[Any]) -> bool:

@@ -30,6 +30,7 @@ from lydite.policy.dtypes import name_of
 from lydite.policy.fixed_layout import Size, copied, filled_layout, filled_places, size_for, tensors_of
 from lydite.policy.fused.families import KEYWORDS, known_as
 from lydite.policy.layout import Layout, Places
+from lydite.policy.nf4 import unpacked_copy
 from lydite.policy.policy import Policy, trunk_of
 from lydite.policy.recompute import computes_plainly
 
@@ -311,4 +312,6 @@ def _joined(slopes: Sequence[Tensor | None]) -> Tensor:
 
 
 def _addresses(module: nn.Module) -> tuple[int, ...]:
-    return tuple(one.data_ptr() for one in module.parameters())
+    """Where the numbers lie that a recording reads: parameters, and the copies of packed ones that are lent."""
+    copies = (copy for one in module.modules() if (copy := unpacked_copy(one)) is not None)
+    return (*(one.data_ptr() for one in module.parameters()), *(copy.data_ptr() for copy in copies))

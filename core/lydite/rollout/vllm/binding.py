@@ -14,7 +14,7 @@ from lydite.errors import EngineError
 from lydite.kernels import Nf4Weight, dequantise_into, nf4_weight_of
 from lydite.policy import Policy
 from lydite.policy.adapter import ADAPTER
-from lydite.policy.nf4 import is_nf4
+from lydite.policy.nf4 import is_nf4, lend_copy
 
 T = TypeVar("T")
 
@@ -77,6 +77,11 @@ class Group:
         """Where each part's own weight goes, for a model all of whose weights are trained."""
         assert self.whole is not None
         return [(rows, part.linear.weight) for part, rows in self._rows_of(self.whole)]
+
+    def copies(self) -> Iterator[tuple[Part, Tensor]]:
+        """The 4-bit parts, each with its rows of the 16-bit copy; none without a copy."""
+        if self.packed and self.whole is not None:
+            yield from ((part, rows) for part, rows in self._rows_of(self.whole) if is_nf4(part.linear))
 
     def unpack_into(self, whole: Tensor) -> None:
         """Fills [out, in] with the parts' weights, 4-bit ones unpacked: the numbers that training uses."""
@@ -209,10 +214,21 @@ class Binding:
         else:  # it has parts in 16 bit as well, which the piece was not sized for
             group.whole = torch.zeros(rows, columns, dtype=self.policy.dtype, device=self.policy.device)
 
+    def lend_copies(self) -> None:
+        """Lets training multiply by the 16-bit copies, which hold its own numbers, instead of unpacking in each pass.
+
+        For copies that stay where they are until they are dropped.
+        """
+        for group in self.groups.values():
+            for part, rows in group.copies():
+                lend_copy(part.linear, rows)
+
     def drop_copies(self) -> None:
         """Forgets the 16-bit copies, and with them their memory."""
         self._copies = None
         for group in self.groups.values():
+            for part, _ in group.copies():
+                lend_copy(part.linear, None)
             if group.packed:
                 group.whole = None
 

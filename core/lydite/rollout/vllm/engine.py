@@ -127,6 +127,8 @@ class VllmEngine:
         self._handover = Handover(self._binding, self.vllm_model())
         self._asleep = False
         self._binding.unpack_all()
+        if not self._plan.release_kv_cache:
+            self._binding.lend_copies()
         self.self_test_gap = self._tested()
         self._sleep()
 
