@@ -16,7 +16,8 @@ Source: CUDA graphs of single layers, with static inputs, as in torch.cuda.make_
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -25,10 +26,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from lydite.policy.adapter import Switch
 from lydite.policy.capture import Recorder, Work
 from lydite.policy.dtypes import name_of
 from lydite.policy.fixed_layout import Size, copied, filled_layout, filled_places, size_for, tensors_of
 from lydite.policy.fused.families import KEYWORDS, known_as
+from lydite.policy.fused.frozen import scratch
 from lydite.policy.layout import Layout, Places
 from lydite.policy.nf4 import unpacked_copy
 from lydite.policy.policy import Policy, trunk_of
@@ -89,8 +92,7 @@ class Recording:
         kept = now.slot.layers.get(layer)
         try:
             if kept is None:
-                with self._switch.anew():
-                    kept = _record(layer, trained, forward, hidden, now, self._recorder)
+                kept = _record(layer, forward, hidden, now, self._switch, self._recorder)
                 now.slot.layers[layer] = kept
             if self._trials and kept is next(iter(now.slot.layers.values())):
                 self._try(kept, trained, forward, hidden, now)
@@ -230,6 +232,8 @@ class _Layer:
     """The loss by everything that is trained, end to end."""
     shapes: Shapes
     """Of what is trained; None for what has no gradient."""
+    holds: tuple[Tensor, ...]
+    """What both compute in, outside of their own memory."""
 
     def forward(self, hidden: Tensor, now: _Pass) -> Tensor:
         shared = self.slot.hold(now)
@@ -265,9 +269,12 @@ class _Replayed(torch.autograd.Function):
 
 
 def _record(
-    layer: nn.Module, trained: Sequence[Tensor], forward: partial[Tensor], hidden: Tensor, now: _Pass, record: Recorder
+    layer: nn.Module, forward: partial[Tensor], hidden: Tensor, now: _Pass, switch: Switch, record: Recorder
 ) -> _Layer:
-    """Records both passes of a layer on the slot's shared tensors."""
+    """Records both passes of a layer on the slot's shared tensors.
+
+    What is made of the adapter while it is held is made in the recordings instead, which outlive that.
+    """
     slot = now.slot
     if slot.shared is None:
         slot.shared = _Shared.of(now, hidden.detach())
@@ -275,24 +282,48 @@ def _record(
     shared.hidden.copy_(hidden.detach())
     given = {**forward.keywords, "layout": shared.layout, "position_embeddings": shared.embeddings}
     call = partial(forward.func, *forward.args, **given)
-    _, found = _gradients(call, shared.hidden, shared.slope, trained)
-    shapes = tuple(None if value is None else value.shape for value in found)
+    with switch.anew(), _aliases(layer) as own:  # as it is recorded below
+        _, found = _gradients(call, shared.hidden, shared.slope, own)
+    shapes = tuple(None if one is None else one.shape for one in found)
     del found
     sizes = [shape.numel() for shape in shapes if shape is not None]
     slopes = shared.slopes.setdefault(shapes, torch.zeros(sum(sizes), dtype=torch.float32, device=hidden.device))
 
     def ahead() -> None:
-        with torch.no_grad():
+        with switch.anew(), torch.no_grad():
             shared.output.copy_(call(shared.hidden))
 
     def back() -> None:
-        by_hidden, values = _gradients(call, shared.hidden, shared.slope, trained)
+        with switch.anew(), _aliases(layer) as own:
+            by_hidden, values = _gradients(call, shared.hidden, shared.slope, own)
         shared.by_hidden.copy_(by_hidden)
         pieces = slopes.split(sizes)
         present = [value for value in values if value is not None]
         torch._foreach_copy_([piece.view_as(value) for piece, value in zip(pieces, present, strict=True)], present)
 
-    return _Layer(slot, _addresses(layer), record(ahead), record(back), slopes, shapes)
+    return _Layer(slot, _addresses(layer), record(ahead), record(back), slopes, shapes, scratch())
+
+
+@contextmanager
+def _aliases(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """While open, what the layer trains is in it as other parameters, on the same memory; they are given.
+
+    Autograd takes a parameter's gradient on the stream on which the parameter was first used, as long as a graph with
+    it lives: work that is recorded must not reach for another stream.
+    """
+    places = [
+        (module, name, one)
+        for module in layer.modules()
+        for name, one in module.named_parameters(recurse=False)
+        if one.requires_grad
+    ]
+    try:
+        for module, name, one in places:
+            module.register_parameter(name, nn.Parameter(one.detach()))
+        yield [module.get_parameter(name) for module, name, _ in places]
+    finally:
+        for module, name, one in places:
+            module.register_parameter(name, one)
 
 
 def _gradients(

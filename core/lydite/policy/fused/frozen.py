@@ -69,3 +69,8 @@ def _scratch_matrix(weight: Nf4Weight, dtype: torch.dtype) -> Tensor:
     if held is None or held.numel() < wanted:
         held = _scratch[key] = torch.empty(wanted, dtype=dtype, device=weight.device)
     return held[:wanted].view(weight.out_features, weight.in_features)
+
+
+def scratch() -> tuple[Tensor, ...]:
+    """The memory that weights are unpacked into now: whoever records work on it holds on to it."""
+    return tuple(_scratch.values())
