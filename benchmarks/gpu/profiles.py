@@ -30,10 +30,10 @@ LARGE: Final = 16384
 ROOM: Final = 9216
 """The same on a card of 7 GiB: two groups of 8 x 512 tokens, or four completions of 2,048."""
 
-RECORDED: Final = 2175
+RECORDED: Final = 2176
 """Tokens of a pass whose layers are replayed: four completions of 512 tokens after 128, or one of 2,048."""
 
-RECORDED_WIDE: Final = 4223
+RECORDED_WIDE: Final = 4224
 """The same for twice as many completions."""
 
 SMALL: Final = Profile(

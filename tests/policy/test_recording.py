@@ -200,7 +200,7 @@ def test_copies_that_are_lent_or_taken_back_are_recorded_anew(policy: Policy) ->
 
 def test_passes_that_are_too_long_or_have_no_gradient_run_as_they_are(policy: Policy) -> None:
     recorder = Again()
-    recording = recording_of(policy, recorder, tokens=100)  # 128 with the filling
+    recording = recording_of(policy, recorder, tokens=128)
     long = Layout((PackedGroup(28, (100,)),))
     for _ in range(3):
         found = gradients_of(policy, weighed(hidden_of(policy, long)))

@@ -51,9 +51,12 @@ class Recording:
     """The recordings of a policy's layers, and the pass that is going on."""
 
     def __init__(self, policy: Policy, tokens: int, recorder: Recorder) -> None:
-        """Passes of up to `tokens` tokens are recorded, of a policy with an adapter."""
+        """Passes of fewer than `tokens` tokens are recorded, of a policy with an adapter.
+
+        A micro-batch of so many has fewer in its pass, for the last token of a completion predicts nothing.
+        """
         assert policy.switch is not None, "why_unrecorded says what can be recorded"
-        self._tokens = -(-(tokens + 1) // _ALIGNED) * _ALIGNED
+        self._tokens = -(-tokens // _ALIGNED) * _ALIGNED
         self._device, self._switch, self._recorder = policy.device, policy.switch, recorder
         self._slots: dict[Size, _Slot] = {}
         self._pass: _Pass | None = None
@@ -127,10 +130,10 @@ def why_unrecorded(policy: Policy) -> str | None:
     """What stands in the way of recording this policy's layers; None where nothing does."""
     if not policy.adapted:
         return "lora.enabled = false trains every weight under autocast"
-    if policy.dtype.itemsize != 2:
-        return f"attention that can be recorded takes 16-bit types, and the model is held in {name_of(policy.dtype)}"
     if policy.device.type != "cuda":
         return "it needs a CUDA device"
+    if policy.dtype.itemsize != 2:
+        return f"attention that can be recorded takes 16-bit types, and the model is held in {name_of(policy.dtype)}"
     from transformers.modeling_layers import GradientCheckpointingLayer
 
     trunk = trunk_of(policy.causal)
