@@ -25,8 +25,8 @@ from lydite.observers import tell_finish, tell_start
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, check_source
 from lydite.policy import load_policy as _load_policy
-from lydite.policy.dtypes import settled
-from lydite.policy.software_products import times_as_slow
+from lydite.policy.dtypes import name_of, settled, with_dtype
+from lydite.policy.software_products import slowness
 from lydite.prepare import Prepared, prepare, with_function_rewards
 from lydite.progress import Progress
 from lydite.prompts import Prompts, encode_prompts
@@ -162,10 +162,14 @@ def load_policy(config: ConfigLike) -> Policy:
 
 def _typed(config: RunConfig, policy: Policy | None) -> RunConfig:
     """The configuration with a type in place of `auto`; what is unusual is said."""
-    found = settled(config, dtype=None if policy is None else policy.dtype)
-    if policy is None and config.model.dtype == "auto" and found.model.dtype == "float32":
-        slower = round(times_as_slow(torch.bfloat16))
-        logger.info("computing in float32: this processor takes %d times as long for products in bfloat16", slower)
+    if policy is not None:
+        return with_dtype(config, name_of(policy.dtype))
+    found = settled(config)
+    slower = slowness(torch.bfloat16) if (config.model.dtype, found.model.dtype) == ("auto", "float32") else None
+    if slower is not None:
+        logger.info(
+            "computing in float32: this processor takes %d times as long for products in bfloat16", round(slower)
+        )
     return found
 
 
@@ -279,9 +283,7 @@ def _resumed_config(config: ConfigLike | None, resume: str | Path, rewards: Func
         raise ConfigError(f"{resume} is not a run folder: it has no config.toml")
     stored = read_config(path)
     if config is not None:
-        given = _config(config, rewards)
-        if given.model.dtype == "auto":  # what it came to when the run began
-            given = given.model_copy(update={"model": given.model.model_copy(update={"dtype": stored.model.dtype})})
+        given = with_dtype(_config(config, rewards), stored.model.dtype)  # what it came to when the run began
         differences = config_difference(stored, given)
         if differences:
             more = len(differences) - _NAMED_AT_MOST

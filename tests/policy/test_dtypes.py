@@ -12,8 +12,8 @@ import torch
 from lydite.config import ModelConfig, RunConfig
 from lydite.configfile import read_config
 from lydite.errors import ConfigError
-from lydite.policy import Policy, dtypes, load
-from lydite.policy.dtypes import settled
+from lydite.policy import Policy, software_products
+from lydite.policy.dtypes import name_of, settled, with_dtype
 from lydite.policy.software_products import times_as_slow
 
 Slower = Callable[[float], None]
@@ -25,8 +25,7 @@ def products_take(monkeypatch: pytest.MonkeyPatch) -> Slower:
     """Makes this processor one whose 16-bit products take so many times as long as float32's."""
 
     def times(slower: float) -> None:
-        for module in (load, dtypes):
-            monkeypatch.setattr(module, "times_as_slow", lambda _: slower)
+        monkeypatch.setattr(software_products, "times_as_slow", lambda _: slower)
 
     return times
 
@@ -65,7 +64,7 @@ def test_a_type_that_is_asked_for_stays(asked: str, products_take: Slower, confi
 
 def test_a_loaded_policys_type_is_the_runs(products_take: Slower, config: Callable[..., RunConfig]) -> None:
     products_take(0.2)
-    assert settled(config(), CPU, dtype=torch.float16).model.dtype == "float16"
+    assert settled(with_dtype(config(), name_of(torch.float16)), CPU).model.dtype == "float16"
 
 
 def test_cuda_that_is_not_there_is_refused(config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 import lydite
-from lydite import api
 from lydite.errors import ConfigError
-from lydite.policy import dtypes
+from lydite.policy import software_products
 
 Numbers = Callable[[Path], dict[str, bytes]]
 
@@ -106,14 +105,15 @@ def test_a_run_goes_on_in_the_type_that_auto_came_to_when_it_began(
     rewards = {"short": inline(lambda completion: 1.0 / (1 + len(completion.text)))}
     config = {**quick, "rewards": {}, "model": {**quick["model"], "dtype": "auto"}}
     for slower, dtype in ((6.6, "float32"), (0.2, "bfloat16")):
-        for module in (api, dtypes):
-            monkeypatch.setattr(module, "times_as_slow", lambda _, slower=slower: slower)
+        monkeypatch.setattr(software_products, "times_as_slow", lambda _, slower=slower: slower)
         caplog.clear()
         told = "computing in float32: this processor takes 7 times as long for products in bfloat16"
         said = [told] if dtype == "float32" else []
         result = lydite.train({**config, "name": dtype}, rewards=rewards, display="none")
         assert [one for one in caplog.messages if "computing in float32" in one] == said
         assert f'dtype = "{dtype}"' in (result.folder / "config.toml").read_text()
-        monkeypatch.setattr(dtypes, "times_as_slow", lambda _, slower=slower: 7.0 - slower)  # on another processor
+        monkeypatch.setattr(
+            software_products, "times_as_slow", lambda _, slower=slower: 7.0 - slower
+        )  # on another processor
         again = lydite.train({**config, "name": dtype}, resume=result.folder, rewards=rewards, display="none")
         assert str(again.policy.dtype) == f"torch.{dtype}"

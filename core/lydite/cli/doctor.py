@@ -108,7 +108,7 @@ def _device_and_kernels() -> tuple[dict[str, Any] | None, list[dict[str, Any]], 
 
         from lydite.kernels.switch import LAYERS, VARIABLE, is_turned_off, kernel_states
         from lydite.planner import free_memory
-        from lydite.policy.software_products import SLOW, times_as_slow
+        from lydite.policy.software_products import slowness
 
         place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         held = free_memory(place, policy_loaded=False)
@@ -119,8 +119,8 @@ def _device_and_kernels() -> tuple[dict[str, Any] | None, list[dict[str, Any]], 
         name = f"{torch.cuda.get_device_name()}, compute capability {capability}, CUDA {torch.version.cuda}"
     else:
         name = f"CPU, {torch.get_num_threads()} threads"
-        slower = times_as_slow(torch.bfloat16)
-        if slower > SLOW:
+        slower = slowness(torch.bfloat16)
+        if slower is not None:
             name += f", {slower:.0f} times as slow in bfloat16 as in float32, which is what runs compute in here"
     device = {"type": place.type, "name": name, "memory_bytes": held.total, "free_bytes": held.free}
     try:

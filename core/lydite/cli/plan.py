@@ -90,18 +90,17 @@ def plan(
 def _memory(config: RunConfig, size: int | None) -> FreeMemory:
     """What is free here, or a device of that size with nothing on it."""
     from lydite.planner import FreeMemory, free_memory
+    from lydite.policy.dtypes import device_for
 
     if size is not None:
         return FreeMemory("cpu" if config.model.device == "cpu" else "cuda", size, size, policy_loaded=False)
     import torch
 
-    available = torch.cuda.is_available()
-    if config.model.device == "cuda" and not available:
+    if config.model.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError(
             "model.device = 'cuda', and torch sees no CUDA device; --memory 24GiB plans for one that is not here"
         )
-    device = torch.device("cuda" if available and config.model.device != "cpu" else "cpu")
-    return free_memory(device, policy_loaded=False)
+    return free_memory(device_for(config.model), policy_loaded=False)
 
 
 def _engine(config: RunConfig, memory: FreeMemory, *, assumed: bool) -> Literal["vllm", "hf", "scripted"]:

@@ -14,7 +14,7 @@ from lydite.exports.readers.hf import TransformersReader
 from lydite.exports.target import Precision
 from lydite.exports.trained import Trained
 from lydite.policy import Policy
-from lydite.policy.dtypes import DTYPES, Dtype, dtype_for
+from lydite.policy.dtypes import DTYPES, Dtype
 
 LITTLE: Final = 0.1
 """Drift beside what training changed that is not worth another type."""
@@ -31,7 +31,7 @@ def chosen_dtype(trained: Trained, limit: int, precision: Precision) -> tuple[Dt
     more than a tenth of what training changed, in log-probabilities of up to 16 answers of up to `limit` tokens, the
     weights are float16 with 11 bits, unless the model's activations come near the end of that type's range.
     """
-    own = dtype_for(trained.config.model, trained.policy.device)
+    own = trained.dtype
     if own != "bfloat16":
         return own, None
     some = dataclasses.replace(trained, texts=trained.texts[:_ENOUGH], prompts=trained.prompts[:_ENOUGH])

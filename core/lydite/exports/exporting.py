@@ -24,7 +24,7 @@ from lydite.exports.trained import CONFIG, LONG_ANSWER, Trained, compute_in_floa
 from lydite.exports.vllm import write_vllm
 from lydite.exports.weights import chosen_weights
 from lydite.policy import resolve_source
-from lydite.policy.dtypes import DTYPES, Dtype, dtype_for
+from lydite.policy.dtypes import DTYPES, Dtype
 from lydite.report.reader import read_run
 from lydite.suggest import did_you_mean
 
@@ -105,8 +105,7 @@ def export(
     reason = None
     if dtype is None:
         merges = to == "merged" or (to == "vllm" and layout != "adapter")
-        own = dtype_for(trained.config.model, trained.policy.device)
-        dtype, reason = chosen_dtype(trained, limit, precision) if merges else (own, None)
+        dtype, reason = chosen_dtype(trained, limit, precision) if merges else (trained.dtype, None)
     wanted = Wanted(
         dtype,
         outtype or "f16",

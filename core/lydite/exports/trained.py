@@ -17,7 +17,7 @@ from lydite.exports.weights import Weights
 from lydite.learned import put_into, starting_from
 from lydite.plugins import load_plugins
 from lydite.policy import Policy, check_source, load_policy
-from lydite.policy.dtypes import settled
+from lydite.policy.dtypes import Dtype, dtype_for, settled
 from lydite.policy.nf4 import is_nf4
 from lydite.policy.source import PACKAGE_PREFIX
 from lydite.report.reader import RunData
@@ -48,6 +48,11 @@ class Trained:
     """Prompts as the model reads them, chat marks and all."""
     prompts: tuple[tuple[int, ...], ...]
     """Their tokens."""
+
+    @property
+    def dtype(self) -> Dtype:
+        """The type that the run computed in; its policy may compute in float32 while an export is compared."""
+        return dtype_for(self.config.model, self.policy.device)
 
     @property
     def long_prompt(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import torch
 
 from lydite.config import ModelConfig, RunConfig
 from lydite.errors import ConfigError
-from lydite.policy.software_products import SLOW, times_as_slow
+from lydite.policy.software_products import slowness
 
 Dtype: TypeAlias = Literal["bfloat16", "float16", "float32"]
 
@@ -31,7 +31,7 @@ def dtype_for(model: ModelConfig, device: torch.device) -> Dtype:
     """The type that is asked for; under `auto` bfloat16, but float32 on a CPU that makes its products in software."""
     if model.dtype != "auto":
         return model.dtype
-    return "float32" if device.type == "cpu" and times_as_slow(torch.bfloat16) > SLOW else "bfloat16"
+    return "float32" if device.type == "cpu" and slowness(torch.bfloat16) is not None else "bfloat16"
 
 
 def name_of(dtype: torch.dtype) -> Dtype:
@@ -39,16 +39,22 @@ def name_of(dtype: torch.dtype) -> Dtype:
     return cast(Dtype, str(dtype).removeprefix("torch."))
 
 
-def settled(config: RunConfig, device: torch.device | None = None, *, dtype: torch.dtype | None = None) -> RunConfig:
+def settled(config: RunConfig, device: torch.device | None = None) -> RunConfig:
     """The configuration with the type that `auto` comes to on a device, by default the one that `device_for` gives.
 
     What is written down must name a type: a run that goes on elsewhere, and an export, compute in the one that it began
-    with. `dtype` is that of a policy which is loaded already.
+    with.
 
     Raises:
         ConfigError: as `device_for`.
     """
     if config.model.dtype != "auto":
         return config
-    chosen = name_of(dtype) if dtype is not None else dtype_for(config.model, device or device_for(config.model))
-    return config.model_copy(update={"model": config.model.model_copy(update={"dtype": chosen})})
+    return with_dtype(config, dtype_for(config.model, device or device_for(config.model)))
+
+
+def with_dtype(config: RunConfig, dtype: Dtype | Literal["auto"]) -> RunConfig:
+    """The configuration with this type in place of `auto`."""
+    if config.model.dtype != "auto":
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"dtype": dtype})})

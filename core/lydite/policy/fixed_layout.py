@@ -16,6 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from lydite.kernels.rows import power_of_two
 from lydite.policy.layout import Layout, PackedGroup, Places, Segments
 from lydite.policy.sending import sent
 
@@ -43,7 +44,7 @@ def size_for(layout: Layout, tokens: int) -> Size | None:
     if layout.tokens >= tokens or not groups:
         return None
     runs = len(layout.runs())
-    return Size(tokens, max(_LEAST_RUNS, _power_of_two(runs + 1)), max(_LEAST_GROUPS, _power_of_two(groups + 1)))
+    return Size(tokens, max(_LEAST_RUNS, power_of_two(runs + 1)), max(_LEAST_GROUPS, power_of_two(groups + 1)))
 
 
 def filled_layout(layout: Layout, size: Size) -> Layout:
@@ -97,7 +98,3 @@ def _segments(queries: Sequence[int], keys: Sequence[int], count: int, longest: 
 def _bounds(lengths: Sequence[int], count: int, device: torch.device) -> Tensor:
     ends = [0, *accumulate(lengths)]
     return sent([*ends, *[ends[-1]] * (count - len(lengths))], torch.int32, device)
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << (least - 1).bit_length()

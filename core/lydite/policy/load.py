@@ -19,7 +19,7 @@ from lydite.policy.gguf import load_gguf
 from lydite.policy.nf4 import quantise_linears
 from lydite.policy.policy import Policy, trunk_of
 from lydite.policy.quiet import quiet_libraries, without_chatter
-from lydite.policy.software_products import SLOW, times_as_slow
+from lydite.policy.software_products import slowness
 from lydite.policy.source import Source, check_source
 
 logger = logging.getLogger("lydite")
@@ -83,8 +83,8 @@ def load_policy(
 def _warn_of_software_products(device: torch.device, dtype: torch.dtype, name: str) -> None:
     if device.type != "cpu" or dtype is torch.float32:
         return
-    slower = times_as_slow(dtype)
-    if slower > SLOW:
+    slower = slowness(dtype)
+    if slower is not None:
         logger.warning(
             "this processor takes %d times as long for products in %s as in float32; model.dtype = \"float32\" trains "
             "faster here, in twice the memory",

@@ -119,7 +119,7 @@ def unpacked_copies(model: nn.Module) -> Iterator[None]:
         for layer in layers:
             weight, bias = lent[layer] if layer in lent else unpacked(layer), layer.bias
             layer.forward = lambda x, weight=weight, bias=bias: nn.functional.linear(x, weight, bias)
-            layer.__dict__[_COPY] = weight
+            lend_copy(layer, weight)
         yield
     finally:
         for layer in layers:

@@ -209,7 +209,7 @@ class _Slot:
 
     def moved(self) -> bool:
         """True when a parameter is no longer where a recording reads it."""
-        return any(layer.addresses != _addresses(module) for module, layer in self.layers.items())
+        return any(layer.addresses != _addresses(layer.readers) for layer in self.layers.values())
 
     def hold(self, now: _Pass) -> _Shared:
         """The shared tensors, with this pass's numbers in them."""
@@ -228,6 +228,8 @@ class _Layer:
     """The two recordings of a layer."""
 
     slot: _Slot
+    readers: tuple[nn.Module, ...]
+    """The modules that have parameters: to look for them in the layer anew for each pass takes milliseconds."""
     addresses: tuple[int, ...]
     ahead: Work
     back: Work
@@ -304,7 +306,8 @@ def _record(
         present = [value for value in values if value is not None]
         torch._foreach_copy_([piece.view_as(value) for piece, value in zip(pieces, present, strict=True)], present)
 
-    return _Layer(slot, _addresses(layer), record(ahead), record(back), slopes, shapes, scratch())
+    readers = tuple(one for one in layer.modules() if any(True for _ in one.parameters(recurse=False)))
+    return _Layer(slot, readers, _addresses(readers), record(ahead), record(back), slopes, shapes, scratch())
 
 
 @contextmanager
@@ -345,7 +348,8 @@ def _joined(slopes: Sequence[Tensor | None]) -> Tensor:
     return torch.cat([one.flatten() for one in slopes if one is not None])
 
 
-def _addresses(module: nn.Module) -> tuple[int, ...]:
+def _addresses(readers: Sequence[nn.Module]) -> tuple[int, ...]:
     """Where the numbers lie that a recording reads: parameters, and the copies of packed ones that are lent."""
-    copies = (copy for one in module.modules() if (copy := unpacked_copy(one)) is not None)
-    return (*(one.data_ptr() for one in module.parameters()), *(copy.data_ptr() for copy in copies))
+    copies = (copy for one in readers if (copy := unpacked_copy(one)) is not None)
+    own = (parameter for one in readers for parameter in one.parameters(recurse=False))
+    return tuple(one.data_ptr() for one in (*own, *copies))

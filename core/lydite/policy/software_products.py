@@ -8,9 +8,14 @@ from typing import Final
 
 import torch
 
-SLOW: Final = 2.0
-"""Times as long as in float32: half the memory is worth less than that."""
+_SLOW: Final = 2.0  # times as long as in float32: half the memory is worth less than that
 _ROWS, _WIDTH, _TRIES = 128, 512, 7
+
+
+def slowness(dtype: torch.dtype) -> float | None:
+    """How many times as long a product of this type takes on the CPU as in float32; None where it may be used."""
+    slower = times_as_slow(dtype)
+    return slower if slower > _SLOW else None
 
 
 @cache

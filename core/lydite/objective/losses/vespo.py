@@ -53,5 +53,5 @@ def _phi(log_weight: Tensor, advantages: Tensor, settings: LossSettings) -> Tens
     k = torch.full_like(advantages, settings.vespo_k_neg).masked_fill(good, settings.vespo_k_pos)
     decay = torch.full_like(advantages, settings.vespo_lambda_neg).masked_fill(good, settings.vespo_lambda_pos)
     decay = decay.clamp(min=LEAST_DECAY)
-    phi = (decay + k * log_weight - decay * log_weight.exp()).exp().nan_to_num(nan=0.0, posinf=0.0)
-    return phi.masked_fill(phi > math.sqrt(torch.finfo(phi.dtype).max), 0.0)
+    phi = (decay + k * log_weight - decay * log_weight.exp()).exp()
+    return torch.where(phi <= math.sqrt(torch.finfo(phi.dtype).max), phi, 0.0)  # 0 where it is no number, too
